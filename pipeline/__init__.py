@@ -1,0 +1,1 @@
+"""dartboard's offline pipeline: corpus → activations → dictionaries → hits → feature store. Needs torch."""

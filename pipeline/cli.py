@@ -1,0 +1,55 @@
+"""`dartboard build`: the pipeline's command, which joins the `dartboard` command by entry point."""
+
+import os
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from app.settings import Settings
+
+app = typer.Typer()
+
+MAX_WORKERS = 8
+
+
+@app.command()
+def build(
+    config: Annotated[Path, typer.Argument(help="The build file.", metavar="BUILD.toml", show_default=False)],
+    data: Annotated[
+        Path | None, typer.Option(help="Folder for the feature store; DARTBOARD_DATA, or ./data, where unset.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; the number of cores, at most 8, if not given.")
+    ] = None,
+    keep_work: Annotated[bool, typer.Option("--keep-work", help="Keep activations and codes in DATA/build.")] = False,
+) -> None:
+    """Build a feature store: model, corpus and dictionaries → contexts and figures for every feature.
+
+    Stop it at any moment and run it again: it goes on from there. Where the finished store stands already, it says so and
+    does nothing. Nothing stands at DATA/features.sqlite but a whole store.
+
+    Example: dartboard build demo/BUILD.toml --data data/demo
+    """
+    from pipeline.plan import make_plan
+    from pipeline.published import finished
+
+    data = data or Settings().data
+    console = Console(stderr=True)
+    command = shlex.join(["dartboard", "build", config.name])
+    plan = make_plan(config, command)
+    store = data / "features.sqlite"
+    if finished(store, plan.key):
+        console.print(f"{store} is up to date.", highlight=False)
+        return
+    with console.status("Loading PyTorch"):
+        from pipeline.build import build as run
+    stages = run(plan, data, workers or _cores(), keep_work, console)
+    console.print(f"{store} is ready, after {sum(stages.seconds.values()):.0f} s.", highlight=False)
+
+
+def _cores() -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MAX_WORKERS)

@@ -1,0 +1,128 @@
+"""Draw contexts from a corpus: tokenise every document, cut it into windows, keep the N with the smallest seeded hash.
+
+A window holds `context_length` tokens of one document (the tokenizer's BOS first, where it adds one); what is left at a
+document's end is dropped, so no context is padded. Windows go to a file on disk as they come; memory holds twelve bytes
+a window. Contexts are stored in order of their hash, so that any shard is a random sample of the whole corpus.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import UserError
+from pipeline.config import CorpusConfig, SiteConfig
+from pipeline.documents import Document, read_documents
+from pipeline.files import write_array, write_json
+from pipeline.hashing import derive, mix
+
+BATCH = 64  # documents tokenised at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Contexts:
+    """A drawn sample: `tokens[context, position]`, `document[context]`, `held_out[context]`, and titles by document."""
+
+    tokens: NDArray[np.int32]
+    document: NDArray[np.int32]
+    held_out: NDArray[np.bool_]
+    titles: dict[int, str]
+    windows: int  # how many the sample was drawn from
+
+    @property
+    def count(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def length(self) -> int:
+        return int(self.tokens.shape[1])
+
+
+def draw_contexts(
+    corpus: CorpusConfig, site: SiteConfig, tokenizer: Any, seed: int, folder: Path, advance: Callable[[int], None]
+) -> None:
+    """Write the sample to `folder`; `advance` is told of documents as they are read.
+
+    Raises UserError where the corpus is too small.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    raw = folder / "windows.u32"
+    documents: list[NDArray[np.int32]] = []
+    starts: list[NDArray[np.int32]] = []
+    titles: list[str] = []
+    read = 0
+    with raw.open("wb") as file:
+        for batch in _batches(read_documents(corpus)):
+            for document, windows in zip(batch, _windows(batch, tokenizer, site.context_length), strict=True):
+                if len(windows):
+                    documents.append(np.full(len(windows), len(titles), np.int32))
+                    starts.append(np.arange(len(windows), dtype=np.int32))
+                    titles.append(document.title)
+                    file.write(windows.astype("<u4").tobytes())
+            read += len(batch)
+            advance(len(batch))
+    found = sum(map(len, documents))
+    if read == 0:
+        raise UserError(f"corpus {corpus.name!r} holds no text; check `source`.")
+    if found < site.contexts:
+        raise UserError(
+            f"site {site.name!r} asks for {site.contexts} contexts of {site.context_length} tokens, but corpus {corpus.name!r} "
+            f"has {found}; lower `contexts` or `context_length`, or bring more text."
+        )
+    document = np.concatenate(documents)
+    order = np.argsort(mix(derive(seed, "contexts", site.name), document, np.concatenate(starts)), kind="stable")
+    chosen = order[: site.contexts]
+    windows = np.memmap(raw, "<u4", "r", shape=(found, site.context_length))
+    owners, dense = np.unique(document[chosen], return_inverse=True)
+    held_out = mix(derive(seed, "held-out", site.name), owners) < np.uint64(int(site.held_out * 2.0**63) * 2)
+    if held_out.all() or not held_out.any():
+        raise UserError(
+            f"site {site.name!r}: {len(owners)} documents are too few to hold out a share of {site.held_out}; "
+            "bring more text, or split it into more documents (`documents`)."
+        )
+    write_array(folder / "tokens.npy", windows[chosen].astype(np.int32))
+    write_array(folder / "document.npy", dense.astype(np.int32))
+    write_array(folder / "held_out.npy", held_out[dense])
+    write_json(folder / "contexts.json", {"windows": found, "titles": [titles[owner] for owner in owners]})
+    del windows
+    raw.unlink()
+
+
+def load_contexts(folder: Path) -> Contexts:
+    facts = json.loads((folder / "contexts.json").read_text("utf-8"))
+    return Contexts(
+        tokens=np.load(folder / "tokens.npy", mmap_mode="r"),
+        document=np.load(folder / "document.npy"),
+        held_out=np.load(folder / "held_out.npy"),
+        titles=dict(enumerate(facts["titles"])),
+        windows=facts["windows"],
+    )
+
+
+def _batches(documents: Any) -> Any:
+    batch: list[Document] = []
+    for document in documents:
+        batch.append(document)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _windows(batch: Sequence[Document], tokenizer: Any, length: int) -> list[NDArray[np.uint32]]:
+    """For each document its windows, `[windows, length]`."""
+    prefix = tokenizer("")["input_ids"][:1]
+    prefix = prefix if prefix == [tokenizer.bos_token_id] else []
+    step = length - len(prefix)
+    encoded = tokenizer([document.text for document in batch], add_special_tokens=False, verbose=False)["input_ids"]
+    windows = []
+    for ids in encoded:
+        count = len(ids) // step
+        body = np.array(ids[: count * step], np.uint32).reshape(count, step)
+        windows.append(np.hstack([np.full((count, len(prefix)), prefix, np.uint32), body]) if prefix else body)
+    return windows

@@ -1,0 +1,1 @@
+"""Where work runs: `local` spreads it over processes of this computer."""

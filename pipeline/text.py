@@ -1,0 +1,57 @@
+"""Turn token ids into strings that can be shown, one a position, decoded once at build time.
+
+A character may be split over several tokens (an emoji, a CJK character in byte-level BPE). Such tokens are joined: the
+whole text stands at the first of them, its *leader*, the others are empty, and activations move to the leader.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_JOIN = 5
+REPLACEMENT = "\ufffd"
+
+
+class TokenText:
+    """Decodes tokens in context: sentencepiece tokenizers drop a leading space that this keeps."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._anchor = tokenizer("a", add_special_tokens=False)["input_ids"][-1:]
+        self._anchor_text = self._decode(self._anchor)
+        self._single: dict[int, str] = {}
+
+    def show(self, ids: Sequence[int]) -> tuple[list[str], NDArray[np.int64]]:
+        """The strings of a context's tokens, and `leader[position]`: where each position's text stands."""
+        strings: list[str] = []
+        leaders: list[int] = []
+        while len(strings) < len(ids):
+            start = len(strings)
+            text, width = self._next(ids[start : start + MAX_JOIN])
+            strings += [text, *[""] * (width - 1)]
+            leaders += [start] * width
+        return strings, np.array(leaders)
+
+    def _next(self, ids: Sequence[int]) -> tuple[str, int]:
+        first = self._text(ids[0])
+        if REPLACEMENT not in first:
+            return first, 1
+        for width in range(2, len(ids) + 1):
+            text = self._after_anchor(ids[:width])
+            if REPLACEMENT not in text:
+                return text, width
+        return first, 1
+
+    def _text(self, token: int) -> str:
+        if token not in self._single:
+            self._single[token] = self._after_anchor([token])
+        return self._single[token]
+
+    def _after_anchor(self, ids: Sequence[int]) -> str:
+        return self._decode([*self._anchor, *ids]).removeprefix(self._anchor_text)
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        text: str = self._tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+        return text

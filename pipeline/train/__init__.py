@@ -1,0 +1,1 @@
+"""Training dictionaries: one loop; one small file for each family, which states its rule, loss and source."""
