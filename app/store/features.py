@@ -1,0 +1,272 @@
+"""Read the feature store. Opened read-only; every query returns frozen dataclasses."""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Engine, create_engine, func, select
+from sqlalchemy.pool import QueuePool
+
+from app.errors import NotFound, UserError
+from app.store import feature_schema as t
+from app.store.packing import PackedHit, unpack
+
+Group = Literal["top", "q1", "q2", "q3", "q4", "q5"]
+SORTS = {
+    "index": t.feature.c.index,
+    "frequency": t.feature.c.frequency,
+    "max": t.feature.c.max,
+    "mean": t.feature.c.mean,
+    "entropy": t.feature.c.peak_entropy,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    id: int
+    name: str
+    model: str
+    model_hash: str
+    layer: int
+    d: int
+    corpus: str
+    corpus_hash: str
+    context_length: int
+    tokens: int
+    masked: dict[str, int]
+    contexts: int
+    documents: int
+    median_norm: float
+    gamma: float
+    spread: float
+
+
+@dataclass(frozen=True, slots=True)
+class Dictionary:
+    id: int
+    name: str
+    title: str
+    kind: str
+    trained: bool
+    site_id: int
+    m: int
+    k: int
+    rule: str
+    encoding: str
+    decoder: str
+    seed: int
+    fve: float
+    fve_fit: float
+    l0: float
+    alive: float
+    weights_hash: str
+    provenance: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    dictionary_id: int
+    index: int
+    state: Literal["live", "rare", "silent"]
+    count: int
+    frequency: float
+    contexts: int
+    max: float
+    mean: float
+    peak_entropy: float
+    single_token: bool
+    top_token: str
+    histogram: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    id: int
+    site_id: int
+    document_id: int
+    document: str
+    held_out: bool
+    pool: bool
+    tokens: list[str]
+    masked: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureFilter:
+    """What a list of features is narrowed to; None means no bound."""
+
+    state: str | None = None
+    single_token: bool | None = None
+    token: str | None = None  # part of the most common peak token
+    min_frequency: float | None = None
+    max_frequency: float | None = None
+    min_entropy: float | None = None
+
+    def where(self) -> list[ColumnElement[bool]]:
+        f = t.feature.c
+        tests = [
+            self.state is not None and f.state == self.state,
+            self.single_token is not None and f.single_token == self.single_token,
+            self.token and f.top_token.contains(self.token, autoescape=True),
+            self.min_frequency is not None and f.frequency >= self.min_frequency,
+            self.max_frequency is not None and f.frequency <= self.max_frequency,
+            self.min_entropy is not None and f.peak_entropy >= self.min_entropy,
+        ]
+        return [test for test in tests if test is not None and test is not False and test != ""]
+
+
+class FeatureStore:
+    """A feature store on disk.
+
+    Raises UserError where the file is no feature store or was written by a newer dartboard, NotFound where it is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        check_store(path)
+        self.path = path
+        uri = f"file:{path.resolve().as_posix().replace('?', '%3f').replace('#', '%23')}?mode=ro&immutable=1"
+        self.engine: Engine = create_engine(
+            "sqlite://",
+            creator=lambda: sqlite3.connect(uri, uri=True, check_same_thread=False),
+            poolclass=QueuePool,
+        )
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def provenance(self) -> dict[str, Any]:
+        with self.engine.connect() as connection:
+            return {row.key: row.value for row in connection.execute(select(t.provenance).order_by(t.provenance.c.key))}
+
+    def sites(self) -> list[Site]:
+        with self.engine.connect() as connection:
+            return [Site(**row._mapping) for row in connection.execute(select(t.site).order_by(t.site.c.id))]
+
+    def dictionaries(self) -> list[Dictionary]:
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(t.dictionary).order_by(t.dictionary.c.id))
+            return [Dictionary(**row._mapping) for row in rows]
+
+    def dictionary(self, name: str) -> Dictionary:
+        dictionaries = self.dictionaries()
+        for dictionary in dictionaries:
+            if dictionary.name == name:
+                return dictionary
+        known = ", ".join(dictionary.name for dictionary in dictionaries)
+        raise NotFound(f"There is no dictionary “{name}” in this store; it has {known}.")
+
+    def features(
+        self,
+        dictionary_id: int,
+        *,
+        where: FeatureFilter = FeatureFilter(),
+        sort: str = "index",
+        descending: bool = False,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[Feature]:
+        column = SORTS[sort]
+        query = (
+            select(t.feature)
+            .where(t.feature.c.dictionary_id == dictionary_id, *where.where())
+            .order_by(column.desc() if descending else column, t.feature.c.index)
+            .limit(limit)
+            .offset(offset)
+        )
+        with self.engine.connect() as connection:
+            return [Feature(**row._mapping) for row in connection.execute(query)]
+
+    def count(self, dictionary_id: int, where: FeatureFilter = FeatureFilter()) -> int:
+        query = select(func.count()).where(t.feature.c.dictionary_id == dictionary_id, *where.where())
+        with self.engine.connect() as connection:
+            return connection.execute(query.select_from(t.feature)).scalar_one()
+
+    def feature(self, dictionary: Dictionary, index: int) -> Feature:
+        query = select(t.feature).where(t.feature.c.dictionary_id == dictionary.id, t.feature.c.index == index)
+        with self.engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            raise NotFound(
+                f"{dictionary.name} has no feature {index}; its features are numbered 0 to {dictionary.m - 1}."
+            )
+        return Feature(**row._mapping)
+
+    def frequencies(self, dictionary_id: int) -> list[float]:
+        """How often each feature fires, in order of index."""
+        f = t.feature.c
+        query = select(f.frequency).where(f.dictionary_id == dictionary_id).order_by(f.index)
+        with self.engine.connect() as connection:
+            return list(connection.execute(query).scalars())
+
+    def states(self, dictionary_id: int) -> dict[str, int]:
+        """How many features are in each state; a state that none is in is left out."""
+        f = t.feature.c
+        number = func.count().label("features")
+        query = select(f.state, number).where(f.dictionary_id == dictionary_id).group_by(f.state)
+        with self.engine.connect() as connection:
+            return {row.state: row.features for row in connection.execute(query)}
+
+    def hits(self, dictionary_id: int, index: int, group: Group = "top") -> tuple[PackedHit, ...]:
+        """The hits of one group, strongest first; empty where the feature has none."""
+        query = select(t.hit.c.blob).where(
+            t.hit.c.dictionary_id == dictionary_id, t.hit.c.feature == index, t.hit.c.group == group
+        )
+        with self.engine.connect() as connection:
+            blob = connection.execute(query).scalar_one_or_none()
+        return unpack(blob) if blob is not None else ()
+
+    def contexts(self, ids: Iterable[int]) -> dict[int, Context]:
+        return self._contexts([t.context.c.id.in_(sorted(set(ids)))])
+
+    def pool(self, site_id: int) -> list[Context]:
+        """The arm-neutral sample of contexts, in order of id."""
+        return list(self._contexts([t.context.c.pool, t.context.c.site_id == site_id]).values())
+
+    def _contexts(self, where: Sequence[ColumnElement[bool]]) -> dict[int, Context]:
+        query = (
+            select(t.context, t.document.c.title.label("document"))
+            .join(t.document, t.document.c.id == t.context.c.document_id)
+            .where(*where)
+            .order_by(t.context.c.id)
+        )
+        with self.engine.connect() as connection:
+            return {row.id: Context(**row._mapping) for row in connection.execute(query)}
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical rows of the feature, hit and context tables, hex."""
+        sha = hashlib.sha256()
+        with self.engine.connect() as connection:
+            for table in (t.feature, t.hit, t.context):
+                query = select(table).order_by(*table.primary_key.columns)
+                for row in connection.execute(query.execution_options(yield_per=2000)):
+                    values = [value.hex() if isinstance(value, bytes) else value for value in row]
+                    sha.update(json.dumps([table.name, *values], sort_keys=True).encode())
+                    sha.update(b"\n")
+        return sha.hexdigest()
+
+
+def check_store(path: Path) -> None:
+    """Raise NotFound or UserError where `path` is not a feature store that this version reads."""
+    if not path.is_file():
+        raise NotFound(f"There is no feature store at {path}; make one with `dartboard build BUILD.toml`.")
+    try:
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+        try:
+            application_id = connection.execute("PRAGMA application_id").fetchone()[0]
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError as error:
+        raise UserError(
+            f"{path} is not a dartboard feature store ({error}); name the file that a build wrote."
+        ) from error
+    if application_id != t.APPLICATION_ID:
+        raise UserError(f"{path} is a database, but not a dartboard feature store; name the file that a build wrote.")
+    if version > t.SCHEMA_VERSION:
+        raise UserError(
+            f"{path} has schema {version}, newer than the {t.SCHEMA_VERSION} that this dartboard reads; upgrade dartboard."
+        )

@@ -1,0 +1,98 @@
+"""The one module that reads the item→arm key, and the final answers that it is joined to in an export.
+
+No rater's route may reach this: a test reads the source, and another takes the table away while raters rate.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+
+from app.errors import Conflict
+from app.store import study_schema as t
+from app.store.engine import reading
+from app.store.study import Study, StudyStore
+from app.study.answers import Answer, Task, from_json
+from app.study.frozen import KeyRow
+
+
+@dataclass(frozen=True, slots=True)
+class FinalAnswer:
+    """The last revision of an accepted answer, and how its item was shown."""
+
+    rater: str  # pseudonym
+    item: str
+    task: Task
+    position: int
+    flip: bool  # page "b" stood left
+    revision: int
+    answer: Answer
+    server_ms: int
+    visible_ms: int | None
+    staff: bool
+    at: datetime
+
+
+def final_answers(store: StudyStore, study: Study) -> list[FinalAnswer]:
+    """A study's accepted answers, by rater and in the order in which each was asked; surplus ones are left out."""
+    newest = (
+        select(t.rating.c.assignment_id, func.max(t.rating.c.revision).label("revision"))
+        .group_by(t.rating.c.assignment_id)
+        .subquery()
+    )
+    query = (
+        select(
+            t.rating,
+            t.assignment.c.position,
+            t.assignment.c.flip,
+            t.rater.c.pseudonym,
+            t.item.c.public_id,
+            t.item.c.task,
+        )
+        .join(newest, (newest.c.assignment_id == t.rating.c.assignment_id) & (newest.c.revision == t.rating.c.revision))
+        .join(t.assignment, t.assignment.c.id == t.rating.c.assignment_id)
+        .join(t.rater, t.rater.c.id == t.assignment.c.rater_id)
+        .join(t.item, t.item.c.id == t.assignment.c.item_id)
+        .where(t.item.c.study_id == study.id, t.assignment.c.state == "accepted")
+        .order_by(t.rater.c.id, t.assignment.c.position)
+    )
+    with reading(store.engine) as connection:
+        return [
+            FinalAnswer(
+                row.pseudonym,
+                row.public_id,
+                row.task,
+                row.position,
+                row.flip,
+                row.revision,
+                from_json(row.task, row.answer),
+                row.server_ms,
+                row.visible_ms,
+                row.staff,
+                row.at,
+            )
+            for row in connection.execute(query)
+        ]
+
+
+def key(store: StudyStore, study: Study) -> dict[str, dict[str, KeyRow]]:
+    """What each page of each item is, by the item's id and the page's name. Raises Conflict before the reveal."""
+    query = select(t.item.c.public_id, t.item_key).join(t.item, t.item.c.id == t.item_key.c.item_id)
+    with reading(store.engine) as connection:
+        state = connection.execute(select(t.study.c.state).where(t.study.c.id == study.id)).scalar_one()
+        if state != "revealed":
+            raise Conflict(f"The key of “{study.name}” is sealed until the study is revealed.")
+        opened: dict[str, dict[str, KeyRow]] = {}
+        for row in connection.execute(query.where(t.item.c.study_id == study.id)):
+            found = KeyRow(row.page, row.arm, row.dictionary, row.feature, row.stratum)
+            opened.setdefault(row.public_id, {})[row.page] = found
+    return opened
+
+
+def key_salt(store: StudyStore, study: Study) -> str:
+    """The salt of the key's commitment, for a check of it. Raises Conflict before the reveal."""
+    key(store, study)
+    with reading(store.engine) as connection:
+        salt: Any = connection.execute(select(t.study.c.key_salt).where(t.study.c.id == study.id)).scalar_one()
+    return str(salt)

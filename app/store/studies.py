@@ -1,0 +1,258 @@
+"""Studies and their raters: freeze, close, reveal; add a rater; progress, blind to arms; the audit log."""
+
+import json
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, exists, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from app.errors import Conflict, NotFound, UserError
+from app.store import study_schema as t
+from app.store.base import StoreBase, sha256
+from app.store.records import AuditEntry, ItemProgress, Rater, RaterProgress, Study
+from app.study.frozen import FrozenItem, FrozenStudy
+
+LONGEST_LABEL = 200
+
+
+class Studies(StoreBase):
+    def freeze(self, frozen: FrozenStudy, actor: str) -> Study:
+        """Store a frozen study in one transaction and open it. Raises Conflict where its name is taken."""
+        try:
+            with self._writing() as connection:
+                study_id = connection.execute(
+                    insert(t.study)
+                    .values(
+                        name=frozen.name,
+                        title=frozen.title,
+                        instructions=frozen.instructions,
+                        state="open",
+                        protocol=frozen.protocol,
+                        protocol_hash=frozen.protocol_hash,
+                        secret=frozen.secret,
+                        key_salt=frozen.key_salt,
+                        key_commitment=frozen.key_commitment,
+                        report=frozen.report,
+                        created_at=self.clock(),
+                    )
+                    .returning(t.study.c.id)
+                ).scalar_one()
+                for item in frozen.items:
+                    _insert_item(connection, study_id, item)
+                self._audit(connection, actor, "freeze", study_id, protocol_hash=frozen.protocol_hash)
+        except IntegrityError as error:
+            self.check_name_is_free(frozen.name)
+            raise error
+        return self.study(frozen.name)
+
+    def has_study(self, name: str) -> bool:
+        with self._reading() as connection:
+            return bool(connection.execute(select(exists().where(t.study.c.name == name))).scalar_one())
+
+    def check_name_is_free(self, name: str) -> None:
+        if self.has_study(name):
+            raise Conflict(f"There is a study “{name}” already, and none changes once frozen; choose another name.")
+
+    def studies(self) -> list[Study]:
+        """Every study, newest first."""
+        with self._reading() as connection:
+            return [_study(row) for row in connection.execute(_study_query().order_by(t.study.c.id.desc()))]
+
+    def study(self, name: str) -> Study:
+        with self._reading() as connection:
+            row = connection.execute(_study_query().where(t.study.c.name == name)).one_or_none()
+        if row is None:
+            raise NotFound(self._unknown(name))
+        return _study(row)
+
+    def report(self, name: str) -> dict[str, Any]:
+        """What freezing drew and left out, arm by arm. It names arms: for staff, never for a rater."""
+        with self._reading() as connection:
+            report = connection.execute(select(t.study.c.report).where(t.study.c.name == name)).scalar_one_or_none()
+        if report is None:
+            raise NotFound(self._unknown(name))
+        return dict(report)
+
+    def any_open(self) -> bool:
+        with self._reading() as connection:
+            return bool(connection.execute(select(exists().where(t.study.c.state == "open"))).scalar_one())
+
+    def close(self, name: str, actor: str) -> Study:
+        """Stop accepting ratings, for good. Raises Conflict where it is closed already."""
+        return self._move(name, actor, "open", "closed", "is not open; only an open study can be closed")
+
+    def reveal(self, name: str, actor: str) -> Study:
+        """Open the key, for good. Raises Conflict where the study is still open, or revealed already."""
+        return self._move(
+            name, actor, "closed", "revealed", "is not closed; close it first, since a reveal ends all rating"
+        )
+
+    def _move(self, name: str, actor: str, before: str, after: str, otherwise: str) -> Study:
+        study = self.study(name)
+        with self._writing() as connection:
+            moved = connection.execute(
+                update(t.study)
+                .where(t.study.c.id == study.id, t.study.c.state == before)
+                .values({"state": after, f"{after}_at": self.clock()})
+            ).rowcount
+            if not moved:
+                now = connection.execute(select(t.study.c.state).where(t.study.c.id == study.id)).scalar_one()
+                if now == after:
+                    otherwise = f"is {after} already"
+                raise Conflict(f"The study “{name}” {otherwise}.")
+            self._audit(connection, actor, {"closed": "close", "revealed": "reveal"}[after], study.id)
+        return self.study(name)
+
+    def add_rater(self, study: str, label: str, actor: str) -> Rater:
+        """A new rater under a random pseudonym. Raises NotFound, Conflict where the study is not open, UserError."""
+        _check_label(label)
+        found = self.study(study)
+        if found.state != "open":
+            raise Conflict(f"The study “{study}” is {found.state}; a rater can join an open study only.")
+        with self._writing() as connection:
+            rater_id = connection.execute(
+                insert(t.rater)
+                .values(
+                    study_id=found.id,
+                    pseudonym=f"r-{sha256(self.token())[:12]}",
+                    label=label.strip(),
+                    created_at=self.clock(),
+                )
+                .returning(t.rater.c.id)
+            ).scalar_one()
+            self._audit(connection, actor, "add rater", found.id, rater=rater_id)
+        return self.rater(rater_id)
+
+    def rater(self, rater_id: int) -> Rater:
+        with self._reading() as connection:
+            row = connection.execute(rater_query().where(t.rater.c.id == rater_id)).one_or_none()
+        if row is None:
+            raise NotFound("There is no such rater; choose one from the study's page.")
+        return Rater(**row._mapping)
+
+    def raters(self, study: str) -> list[RaterProgress]:
+        """A study's raters in the order they were added, with what each has done and the state of the invite."""
+        found = self.study(study)
+        done = (
+            select(t.assignment.c.rater_id, func.count(t.assignment.c.id.distinct()), func.max(t.rating.c.at))
+            .join(t.rating, t.rating.c.assignment_id == t.assignment.c.id)
+            .join(t.rater, t.rater.c.id == t.assignment.c.rater_id)
+            .where(t.rater.c.study_id == found.id)
+            .group_by(t.assignment.c.rater_id)
+        )
+        invites = (
+            select(t.invite)
+            .join(t.rater, t.rater.c.id == t.invite.c.rater_id)
+            .where(t.rater.c.study_id == found.id)
+            .order_by(t.invite.c.id)
+        )
+        query = rater_query().where(t.rater.c.study_id == found.id).order_by(t.rater.c.id)
+        with self._reading() as connection:
+            raters = [Rater(**row._mapping) for row in connection.execute(query)]
+            counts = {rater_id: (count, at) for rater_id, count, at in connection.execute(done)}
+            latest = {row.rater_id: row for row in connection.execute(invites)}
+        return [self._rater_progress(rater, counts.get(rater.id, (0, None)), latest.get(rater.id)) for rater in raters]
+
+    def _rater_progress(self, rater: Rater, counts: Any, invite: Row[Any] | None) -> RaterProgress:
+        done, last_at = counts
+        if invite is None:
+            return RaterProgress(rater, done, last_at, "none", None)
+        if invite.revoked_at:
+            return RaterProgress(rater, done, last_at, "revoked", invite.expires_at)
+        state = "live" if self.clock() < invite.expires_at else "expired"
+        return RaterProgress(rater, done, last_at, state, invite.expires_at)  # type: ignore[arg-type]
+
+    def item_progress(self, study: str) -> list[ItemProgress]:
+        """How many items have 0, 1, … accepted ratings."""
+        found = self.study(study)
+        accepted = (
+            select(t.item.c.id, func.count(t.assignment.c.id).label("ratings"))
+            .outerjoin(t.assignment, (t.assignment.c.item_id == t.item.c.id) & (t.assignment.c.state == "accepted"))
+            .where(t.item.c.study_id == found.id)
+            .group_by(t.item.c.id)
+            .subquery()
+        )
+        query = select(accepted.c.ratings, func.count()).group_by(accepted.c.ratings).order_by(accepted.c.ratings)
+        with self._reading() as connection:
+            return [ItemProgress(ratings, items) for ratings, items in connection.execute(query)]
+
+    def audit(self, study: str | None = None) -> list[AuditEntry]:
+        """What was done by whom, newest first; of one study, or of all."""
+        query = select(t.audit, t.study.c.name).outerjoin(t.study, t.study.c.id == t.audit.c.study_id)
+        if study is not None:
+            query = query.where(t.audit.c.study_id == self.study(study).id)
+        with self._reading() as connection:
+            return [
+                AuditEntry(row.at, row.who, row.what, row.name, row.detail)
+                for row in connection.execute(query.order_by(t.audit.c.id.desc()))
+            ]
+
+    def _unknown(self, name: str) -> str:
+        with self._reading() as connection:
+            names = connection.execute(select(t.study.c.name).order_by(t.study.c.name)).scalars().all()
+        known = f"there are {', '.join(names)}" if names else "`dartboard study new STUDY.toml` makes the first one"
+        return f"There is no study “{name}”; {known}."
+
+
+def _study_query() -> Select[Any]:
+    items = select(func.count()).where(t.item.c.study_id == t.study.c.id).scalar_subquery()
+    c = t.study.c
+    return select(
+        c.id,
+        c.name,
+        c.title,
+        c.state,
+        c.instructions,
+        c.protocol,
+        c.protocol_hash,
+        c.key_commitment,
+        items.label("items"),
+        c.created_at,
+        c.closed_at,
+        c.revealed_at,
+    )
+
+
+def _study(row: Row[Any]) -> Study:
+    return Study(**{**row._mapping, "protocol": json.loads(row.protocol)})
+
+
+def rater_query() -> Select[Any]:
+    """The columns of `Rater`."""
+    c = t.rater.c
+    return select(c.id, c.study_id, t.study.c.name.label("study"), c.pseudonym, c.label, c.started_at).join(
+        t.study, t.study.c.id == c.study_id
+    )
+
+
+def _insert_item(connection: Connection, study_id: int, item: FrozenItem) -> None:
+    item_id = connection.execute(
+        insert(t.item)
+        .values(
+            study_id=study_id,
+            public_id=item.public_id,
+            task=item.task,
+            pages={name: page.to_json() for name, page in item.pages.items()},
+            turns=item.turns,
+        )
+        .returning(t.item.c.id)
+    ).scalar_one()
+    connection.execute(
+        insert(t.item_key),
+        [
+            {
+                "item_id": item_id,
+                "page": row.page,
+                "arm": row.arm,
+                "dictionary": row.dictionary,
+                "feature": row.feature,
+                "stratum": row.stratum,
+            }
+            for row in item.key
+        ],
+    )
+
+
+def _check_label(label: str) -> None:
+    if not label.strip() or len(label) > LONGEST_LABEL or not label.isprintable():
+        raise UserError(f"A rater's name should be 1 to {LONGEST_LABEL} printable characters; give another one.")

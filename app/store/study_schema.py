@@ -1,0 +1,190 @@
+"""Tables of the study store. Alembic's migrations build them; a test holds the two to each other.
+
+`rating` and `audit` only grow. `item_key` is sealed: `app.store.sealed` alone reads it.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    false,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class Utc(TypeDecorator[datetime]):
+    """An aware UTC datetime; SQLite keeps it without its zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        aware: datetime = value if value.tzinfo else value.replace(tzinfo=UTC)
+        return aware.astimezone(UTC)
+
+
+study = Table(
+    "study",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("title", Text, nullable=False),
+    Column("instructions", Text, nullable=False),
+    Column("state", String, nullable=False),
+    Column("protocol", Text, nullable=False),  # canonical JSON, byte for byte what was hashed
+    Column("protocol_hash", String, nullable=False),
+    Column("secret", String, nullable=False),  # of the ids that raters see
+    Column("key_salt", String, nullable=False),
+    Column("key_commitment", String, nullable=False),
+    Column("report", JSON, nullable=False),  # by arm: eligible, dead, rare, drawn
+    Column("created_at", Utc, nullable=False),
+    Column("closed_at", Utc),
+    Column("revealed_at", Utc),
+    CheckConstraint("state IN ('open', 'closed', 'revealed')", name="state"),
+)
+
+item = Table(
+    "item",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study_id", ForeignKey("study.id"), nullable=False, index=True),
+    Column("public_id", String, nullable=False, unique=True),
+    Column("task", String, nullable=False),
+    Column("pages", JSON, nullable=False),  # {"a": page} or {"a": page, "b": page}
+    Column("turns", Integer, nullable=False),  # items of one number take sides in turn
+)
+
+item_key = Table(  # sealed
+    "item_key",
+    metadata,
+    Column("item_id", ForeignKey("item.id"), primary_key=True),
+    Column("page", String, primary_key=True),
+    Column("arm", String, nullable=False),
+    Column("dictionary", String),
+    Column("feature", Integer),
+    Column("stratum", JSON, nullable=False),
+)
+
+rater = Table(
+    "rater",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study_id", ForeignKey("study.id"), nullable=False, index=True),
+    Column("pseudonym", String, nullable=False, unique=True),
+    Column("label", Text, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("started_at", Utc),
+)
+
+invite = Table(
+    "invite",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("token_hash", String, nullable=False, unique=True),
+    Column("rater_id", ForeignKey("rater.id"), nullable=False, index=True),
+    Column("created_at", Utc, nullable=False),
+    Column("expires_at", Utc, nullable=False),
+    Column("revoked_at", Utc),
+)
+
+login_link = Table(
+    "login_link",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("token_hash", String, nullable=False, unique=True),
+    Column("role", String, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("expires_at", Utc, nullable=False),
+    Column("used_at", Utc),
+)
+
+session = Table(
+    "session",
+    metadata,
+    Column("token_hash", String, primary_key=True),
+    Column("role", String),
+    Column("name", Text, nullable=False),
+    Column("was_staff", Boolean, nullable=False),
+    Column("rater_id", ForeignKey("rater.id")),
+    Column("expires_at", Utc, nullable=False),
+)
+
+assignment = Table(
+    "assignment",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("rater_id", ForeignKey("rater.id"), nullable=False),
+    Column("item_id", ForeignKey("item.id"), nullable=False),
+    Column("repeat", Integer, nullable=False, server_default="0"),
+    Column("position", Integer, nullable=False),  # 1-based, in this rater's order
+    Column("flip", Boolean, nullable=False),  # page "b" stands left
+    Column("public_id", String, nullable=False, unique=True),  # what this rater sees of the item
+    # leased; accepted: it counts; surplus: it came after its lease had gone to others, kept and left out
+    Column("state", String, nullable=False),
+    Column("reopened", Boolean, nullable=False, server_default=false()),  # by undo; the last revision stands until then
+    Column("claimed_at", Utc, nullable=False),
+    Column("lease_until", Utc, nullable=False),
+    Column("served_at", Utc, nullable=False),  # when the open revision was first shown
+    CheckConstraint("state IN ('leased', 'accepted', 'surplus')", name="state"),
+    UniqueConstraint("rater_id", "item_id", "repeat"),
+    UniqueConstraint("rater_id", "position"),
+    Index(None, "item_id", "state"),
+)
+
+rating = Table(  # append-only
+    "rating",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("assignment_id", ForeignKey("assignment.id"), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("answer", JSON, nullable=False),
+    Column("server_ms", Integer, nullable=False),
+    Column("visible_ms", Integer),
+    Column("staff", Boolean, nullable=False),
+    Column("at", Utc, nullable=False),
+    UniqueConstraint("assignment_id", "revision"),
+)
+
+audit = Table(  # append-only
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Utc, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("what", String, nullable=False),
+    Column("study_id", ForeignKey("study.id")),
+    Column("detail", JSON, nullable=False),
+)
