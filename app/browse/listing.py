@@ -1,0 +1,129 @@
+"""A list of features as an address describes it: filters, order, page. Read from a query string and written to one."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Self
+from urllib.parse import urlencode
+
+from app.errors import NotFound, Unprocessable
+from app.store.features import SORTS, Dictionary, Feature, FeatureFilter, FeatureStore
+
+PAGE_SIZE = 50
+STATES = ("live", "rare", "silent")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Field names are the names in the address; a field at its default is left out of it."""
+
+    sort: str = "frequency"
+    order: str = "desc"
+    page: int = 1
+    state: str | None = None
+    single: str | None = None  # "yes", "no"
+    token: str | None = None
+    min_frequency: float | None = None
+    max_frequency: float | None = None
+    min_entropy: float | None = None
+
+    @classmethod
+    def parse(cls, query: Mapping[str, str]) -> Self:
+        """Read a query string; empty values count as absent. Raises Unprocessable with the name of a bad one."""
+        given = {field.name: query[field.name] for field in fields(cls) if query.get(field.name)}
+        values: dict[str, Any] = dict(given)
+        for name, allowed in CHOICES.items():
+            if name in given and given[name] not in allowed:
+                raise Unprocessable(f"“{name}” in the address is {' or '.join(allowed)}, not “{given[name][:40]}”.")
+        for name in ("min_frequency", "max_frequency", "min_entropy"):
+            if name in given:
+                values[name] = number(name, given[name])
+        if "page" in given:
+            if not (given["page"].isascii() and given["page"].isdigit() and 0 < len(given["page"]) < 10):
+                raise Unprocessable(f"“page” in the address is a whole number from 1, not “{given['page'][:40]}”.")
+            values["page"] = max(int(given["page"]), 1)
+        return cls(**values)
+
+    def query(self, **changes: Any) -> str:
+        """This listing, with changes, as a query string with its question mark; empty where all is default."""
+        wanted, default = asdict(replace(self, **changes)), asdict(Listing())
+        text = urlencode({name: value for name, value in wanted.items() if value != default[name]})
+        return f"?{text}" if text else ""
+
+    def sorted_by(self, sort: str) -> str:
+        """The query that sorts by a column: descending first, then the other way round. Starts at the first page."""
+        order = "asc" if self.sort == sort and self.order == "desc" else "desc"
+        return self.query(sort=sort, order=order, page=1)
+
+    @property
+    def cleared(self) -> str:
+        """The query that keeps the order and drops every filter."""
+        return Listing(sort=self.sort, order=self.order).query()
+
+    @property
+    def filtered(self) -> bool:
+        return self.query(page=1) != self.cleared
+
+    @property
+    def where(self) -> FeatureFilter:
+        return FeatureFilter(
+            state=self.state,
+            single_token=None if self.single is None else self.single == "yes",
+            token=self.token,
+            min_frequency=self.min_frequency,
+            max_frequency=self.max_frequency,
+            min_entropy=self.min_entropy,
+        )
+
+
+CHOICES = {"sort": tuple(SORTS), "order": ("asc", "desc"), "state": STATES, "single": ("yes", "no")}
+
+
+def number(name: str, text: str) -> float:
+    """A number, or a percentage as the pages show shares: 0.021 and 2.1% are the same."""
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise Unprocessable(f"“{name}” in the address is a number such as 0.001 or 0.1%, not “{text[:40]}”.")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturePage:
+    """One page of a listing, with the numbers that a table or a client needs to say where it stands."""
+
+    listing: Listing
+    features: tuple[Feature, ...]
+    total: int
+    pages: int
+
+    @property
+    def first(self) -> int:
+        """Rank of the first feature on this page, from 1; 0 on an empty page."""
+        return (self.listing.page - 1) * PAGE_SIZE + 1 if self.features else 0
+
+    @property
+    def last(self) -> int:
+        return (self.listing.page - 1) * PAGE_SIZE + len(self.features)
+
+
+def feature_page(store: FeatureStore, dictionary: Dictionary, listing: Listing) -> FeaturePage:
+    """The features of one page. Raises NotFound for a page after the last."""
+    total = store.count(dictionary.id, listing.where)
+    pages = max(math.ceil(total / PAGE_SIZE), 1)
+    if listing.page > pages:
+        raise NotFound(
+            f"There is no page {listing.page} of this list; the last is {pages}.",
+            nearest=f"/dictionaries/{dictionary.name}{listing.query(page=pages)}",
+        )
+    features = store.features(
+        dictionary.id,
+        where=listing.where,
+        sort=listing.sort,
+        descending=listing.order == "desc",
+        limit=PAGE_SIZE,
+        offset=(listing.page - 1) * PAGE_SIZE,
+    )
+    return FeaturePage(listing, tuple(features), total, pages)

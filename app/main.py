@@ -1,0 +1,70 @@
+"""The web application.
+
+app = create_app(Settings())        # what `dartboard serve` runs
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from app.admin import router as admin
+from app.api import router as api
+from app.browse import router as browse
+from app.error_pages import install_error_pages, raised
+from app.rate import router as rate
+from app.render import static_directory
+from app.security import FailureLimit, OriginCheck, SecurityHeaders
+from app.settings import Settings
+from app.state import AppState, FeatureFile, state
+from app.store.study import Clock, StudyStore, TokenSource, random_token, utc_now
+
+MAX_BODY = 64 * 1024  # bytes; the longest honest form here has some hundreds
+
+health = APIRouter()
+ROUTERS = (browse, api, rate, admin, health)
+
+
+class Application(FastAPI):
+    """FastAPI with the security headers outermost, so that even the answer to an error nobody expected has them."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return SecurityHeaders(super().build_middleware_stack(), https=self.state.settings.secure_cookies)
+
+
+def create_app(settings: Settings, *, clock: Clock = utc_now, token: TokenSource = random_token) -> FastAPI:
+    """The application for `settings`. `clock` and `token` can be fixed, so that a test can compare bytes.
+
+    Opens the study store, making or migrating it. Raises UserError where that cannot be done.
+    """
+    app = Application(
+        title="dartboard", docs_url=None, redoc_url=None, openapi_url=None, max_body_size=MAX_BODY, lifespan=lifespan
+    )
+    app.state = AppState()
+    app.state.settings = settings
+    app.state.feature_file = FeatureFile(settings.feature_path)
+    app.state.study = StudyStore.open(settings.study_database_url, clock=clock, token=token)
+    app.state.failures = FailureLimit()
+    app.add_middleware(OriginCheck, refuse=raised)
+    install_error_pages(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    app.mount("/static", StaticFiles(directory=static_directory()), name="static")
+    return app
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    app.state.study.dispose()
+
+
+@health.get("/healthz")
+def healthy(request: Request) -> Response:
+    """Answers once the study store can be read."""
+    state(request).study.any_open()
+    return PlainTextResponse("ok")

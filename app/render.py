@@ -1,0 +1,163 @@
+"""Pages from templates: the Jinja environment, page or fragment, static addresses, and the fast path for token rows.
+
+A route builds a frozen dataclass and calls `render(request, "browse/feature.html", context)`. The fields of that
+dataclass are all that the template can see, beside the environment's own helpers: `asset`, `token_row` and the filters.
+A template that has a block named `fragment` answers an htmx request with that block alone.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from app.errors import DartboardError
+
+APP = Path(__file__).resolve().parent
+SPACE_SIGN = "␣"
+SIGNS = str.maketrans({"\n": "↵\n", "\r": "␍", "\t": "⇥\t"})
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def render(
+    request: Request,
+    template: str,
+    context: object,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The page, or its block `fragment` where htmx asks for a part of a page."""
+    page = environment().get_template(template)
+    variables = {**template_variables(context), "is_htmx": wants_fragment(request)}
+    if wants_fragment(request) and "fragment" in page.blocks:
+        body = "".join(page.blocks["fragment"](page.new_context(variables)))
+    else:
+        body = page.render(variables)
+    response = HTMLResponse(body, status, dict(headers or {}))
+    response.headers["Vary"] = "HX-Request"
+    return response
+
+
+def template_variables(context: object) -> dict[str, Any]:
+    """The fields of a dataclass instance, not copied. Raises TypeError for anything else."""
+    if not is_dataclass(context) or isinstance(context, type):
+        raise TypeError(f"a template's context is an instance of a dataclass, not {type(context).__name__}")
+    return {field.name: getattr(context, field.name) for field in fields(context)}
+
+
+def wants_fragment(request: Request) -> bool:
+    """Whether htmx asks for a part of a page; a boosted link and a restored history entry want the whole page."""
+    headers = request.headers
+    return "HX-Request" in headers and "HX-Boosted" not in headers and "HX-History-Restore-Request" not in headers
+
+
+@lru_cache
+def environment() -> Environment:
+    """One environment a process: autoescape everywhere, whatever the template's name; unknown names are errors."""
+    environment = Environment(
+        loader=FileSystemLoader(asset_directory("templates")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {"asset": asset, "token_row": token_row}
+    environment.filters |= {"percent": percent, "share": share, "figure": figure, "whole": whole}
+    environment.filters |= {"visible": visible, "commands": commands}
+    return environment
+
+
+def asset_directory(name: str) -> Path:
+    """Where `templates` or `static` lie: inside the package in a wheel, beside it in a clone."""
+    for directory in (APP / name, APP.parent / name):
+        if directory.is_dir():
+            return directory
+    raise DartboardError(f"This installation of dartboard has no {name} folder; install it again.")
+
+
+def static_directory() -> Path:
+    return asset_directory("static")
+
+
+@lru_cache
+def asset(path: str) -> str:
+    """Address of a static file, with a digest of its content, so that a changed file is never read from a cache."""
+    content = (static_directory() / path).read_bytes()
+    return f"/static/{path}?v={hashlib.sha256(content).hexdigest()[:10]}"
+
+
+def token_row(
+    tokens: Sequence[str],
+    levels: Sequence[int],
+    peak: int | None = None,
+    titles: Mapping[int, str] | None = None,
+) -> Markup:
+    """Tokens as HTML: plain text, with a span on each token of level 1–4 and on the peak.
+
+    tokens: display strings; levels: as many whole numbers from 0 (does not fire) to 4; peak: position of the token to
+    mark, if it is among them; titles: by position, what a pointer resting on a marked token shows. Everything is
+    escaped; line breaks, tabs and marked spaces are shown as signs. Raises ValueError where tokens and levels differ in number or a
+    level is out of range.
+    """
+    if len(tokens) != len(levels):
+        raise ValueError(f"{len(tokens)} tokens cannot have {len(levels)} levels")
+    parts: list[str] = []
+    done = 0
+    for position, level in enumerate(levels):
+        if not 0 <= level <= 4:
+            raise ValueError(f"a highlight level is 0 to 4, not {level}")
+        if level == 0 and position != peak:
+            continue
+        names = f"hl-{level} peak" if position == peak else f"hl-{level}"
+        title = f' title="{visible(titles[position])}"' if titles and position in titles else ""
+        text = tokens[position].lstrip(" ")  # a space before a word stays outside: it would colour the end of a line
+        space = tokens[position][: len(tokens[position]) - len(text)]
+        before, inside = (space, text) if text else ("", SPACE_SIGN * len(space))
+        parts += visible("".join(tokens[done:position]) + before), f'<span class="{names}"{title}>', visible(inside)
+        parts.append("</span>")
+        done = position + 1
+    parts.append(visible("".join(tokens[done:])))
+    return Markup("".join(parts))
+
+
+def visible(text: str) -> Markup:
+    """Text escaped; a sign stands before each line break and tab, U+FFFD for a lone surrogate (UTF-8 has none)."""
+    if not text.isascii():
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if not text.isprintable():
+        text = text.translate(SIGNS)
+    return escape(text)
+
+
+def commands(text: str) -> Markup:
+    """A message escaped, with what stands between backticks set as code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(visible(text))))
+
+
+def percent(value: float, places: int = 1) -> str:
+    return f"{100 * value:.{places}f}%"
+
+
+def share(value: float) -> str:
+    """A share as a percentage that keeps its significant digits: 0.0012%, 3.4%, 25.0%."""
+    return percent(value) if value >= 0.1 or value == 0 else f"{figure(100 * value, 2)}%"
+
+
+def figure(value: float, digits: int = 3) -> str:
+    """A number to `digits` significant digits, with powers of ten only where it would be long; zero is 0."""
+    mantissa, _, exponent = f"{value:#.{digits}g}".partition("e") if value else ("0", "", "")
+    power = f"×10{str(int(exponent)).translate(SUPERSCRIPT)}" if exponent else ""
+    return mantissa.removesuffix(".").replace("-", "−") + power
+
+
+def whole(value: int) -> str:
+    """A whole number with thin spaces between thousands."""
+    return f"{value:,}".replace(",", "\u202f").replace("-", "−")

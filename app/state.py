@@ -1,0 +1,55 @@
+"""What a request may reach through `request.app.state`: the settings, the two stores, the count of failed links."""
+
+import threading
+from pathlib import Path
+
+from starlette.datastructures import State
+from starlette.requests import Request
+
+from app.security import FailureLimit
+from app.settings import Settings
+from app.store.features import FeatureStore
+from app.store.study import StudyStore
+
+
+class FeatureFile:
+    """The feature store of a data folder: opened when first asked for, opened anew once its file was replaced."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._stamp: tuple[int, int, int] | None = None
+        self._store: FeatureStore | None = None
+
+    def current(self) -> FeatureStore | None:
+        """The store, or None where there is no file. Raises UserError where the file is not a feature store."""
+        try:
+            stat = self.path.stat()
+        except FileNotFoundError:
+            return None
+        stamp = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        with self._lock:
+            if self._store is None or stamp != self._stamp:
+                # The old store is not closed here: another request may be reading it.
+                self._store, self._stamp = FeatureStore(self.path), stamp
+            return self._store
+
+
+class AppState(State):
+    """Starlette's state with declared names; `features` is looked up afresh at each access."""
+
+    settings: Settings
+    study: StudyStore
+    feature_file: FeatureFile
+    failures: FailureLimit  # of invites and login links
+
+    @property
+    def features(self) -> FeatureStore | None:
+        return self.feature_file.current()
+
+
+def state(request: Request) -> AppState:
+    """The application's state, typed."""
+    found = request.app.state
+    assert isinstance(found, AppState)
+    return found
