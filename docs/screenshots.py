@@ -1,0 +1,155 @@
+"""docs/screenshots: every page of a real server, on a desktop, on a phone and in the dark.
+
+    python -m docs.screenshots --data data/demo
+
+The data folder's feature store is copied, and the study is a new one: nothing in the folder is touched.
+"""
+
+import argparse
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page
+
+from tests.rating import answer_by_keyboard, task
+from tests.serving import ROOT, chromium, dartboard, serving
+
+FOLDER = ROOT / "docs" / "screenshots"
+DESKTOP = {"viewport": {"width": 1280, "height": 800}}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "desktop": DESKTOP,
+    "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
+    "dark": {**DESKTOP, "color_scheme": "dark"},
+}
+TALLEST = 1600  # pixels; the rest of a longer page is more of the same
+STUDY = ROOT / "demo" / "STUDY.toml"
+
+
+class Photographer:
+    """Takes each page in every variant, with the cookies of one person."""
+
+    def __init__(self, browser: Browser, base: str, folder: Path) -> None:
+        self.browser, self.base, self.folder = browser, base, folder
+
+    def person(self, link: str, press: str | None = None) -> Any:
+        """Open a link, press the button it shows where it shows one, and return the cookies that came of it."""
+        context = self.browser.new_context()
+        page = context.new_page()
+        page.goto(link)
+        if press:
+            page.get_by_role("button", name=press).click()
+            page.wait_for_load_state()
+        cookies = context.storage_state()
+        context.close()
+        return cookies
+
+    def take(self, name: str, address: str, cookies: Any = None, then: Callable[[Page], None] | None = None) -> None:
+        """Photograph an address, or what `then` makes of its page."""
+        for variant, options in VARIANTS.items():
+            context = self.browser.new_context(storage_state=cookies, reduced_motion="reduce", **options)
+            page = context.new_page()
+            page.goto(f"{self.base}{address}", wait_until="networkidle")
+            page.reload(wait_until="networkidle")  # with the fonts at hand
+            if then:
+                then(page)
+            self.shoot(page, f"{name}-{variant}")
+            context.close()
+
+    def shoot(self, page: Page, name: str) -> None:
+        size = page.viewport_size
+        assert size is not None
+        tall = page.evaluate("document.documentElement.scrollHeight")
+        page.set_viewport_size({"width": size["width"], "height": max(size["height"], min(tall, TALLEST))})
+        page.wait_for_timeout(500)  # what loads when it comes into view
+        page.screenshot(path=self.folder / f"{name}.png", animations="disabled")
+
+
+def staff_pages(camera: Photographer, cookies: Any, dictionary: str, other: str, study: str) -> None:
+    feature = f"/dictionaries/{dictionary}/features/{interesting_feature(camera, cookies, dictionary)}"
+    camera.take("home", "/", cookies)
+    camera.take("dictionary", f"/dictionaries/{dictionary}", cookies)
+    camera.take("feature", feature, cookies)
+    camera.take("compare", f"/compare?left={other}&right={dictionary}&by=random&seed=1", cookies)
+    camera.take("admin", "/admin", cookies)
+    camera.take("study", f"/admin/studies/{study}", cookies)
+    camera.take("study-invite", f"/admin/studies/{study}", cookies, add_rater)
+    camera.take("study-close", f"/admin/studies/{study}/close", cookies)
+    camera.take("error", f"/dictionaries/{dictionary}/features/999999999", cookies)
+    camera.take("login-needed", feature)
+    camera.take("login", "/login/a-link")
+
+
+def add_rater(page: Page) -> None:
+    page.get_by_label("Name of a new rater").fill("Ada")
+    page.get_by_role("button", name="Add and make a link").click()
+    page.wait_for_load_state()
+
+
+def interesting_feature(camera: Photographer, cookies: Any, dictionary: str) -> int:
+    """A feature that peaks on several different tokens: something to look at."""
+    context = camera.browser.new_context(storage_state=cookies)
+    page = context.new_page()
+    page.goto(f"{camera.base}/dictionaries/{dictionary}?sort=entropy&order=asc&min_entropy=1.5&state=live")
+    address = page.locator(f'a[href^="/dictionaries/{dictionary}/features/"]').first.get_attribute("href")
+    context.close()
+    assert address is not None
+    return int(re.findall(r"/features/(\d+)", address)[0])
+
+
+def rater_pages(camera: Photographer, cookies: Any) -> None:
+    """Instructions, the first screen of each task, and thanks: rates the whole study to get there."""
+    camera.take("rate-instructions", "/rate", cookies)
+    context = camera.browser.new_context(storage_state=cookies, **DESKTOP)
+    page = context.new_page()
+    page.goto(f"{camera.base}/rate")
+    page.get_by_role("button", name="Start").click()
+    taken: set[str] = set()
+    number = 0
+    while (name := task(page)) is not None:
+        if name not in taken and number:
+            taken.add(name)
+            camera.take(f"rate-{name}", "/rate", cookies)
+        answer_by_keyboard(page, number)
+        number += 1
+    camera.take("rate-done", "/rate", cookies)
+    context.close()
+
+
+def links(data: Path, base: str, study: str) -> tuple[str, str]:
+    """A login link and an invite, at the server's own address."""
+    printed = (dartboard("login", "--data", data), dartboard("study", "invite", study, "--data", data))
+    paths = [re.findall(r"https?://[^/\s]+(/(?:login|invite)/\S+)", text)[0] for text in printed]
+    return f"{base}{paths[0]}", f"{base}{paths[1]}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=ROOT / "data" / "demo", help="folder with a features.sqlite")
+    parser.add_argument("--out", type=Path, default=FOLDER, help="where the pictures go")
+    parser.add_argument("--study", type=Path, default=STUDY, help="study file")
+    options = parser.parse_args()
+    if not (options.data / "features.sqlite").is_file():
+        parser.error(f"there is no feature store in {options.data}; build it with `make demo`")
+    options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch, chromium() as browser:
+        data, empty = Path(scratch) / "data", Path(scratch) / "empty"
+        data.mkdir()
+        empty.mkdir()
+        shutil.copy(options.data / "features.sqlite", data)
+        dartboard("study", "new", options.study, "--data", data)
+        with serving(data) as base:
+            camera = Photographer(browser, base, options.out)
+            study = re.findall(r'(?m)^name\s*=\s*"(.+?)"', options.study.read_text("utf-8"))[0]
+            login, invite = links(data, base, study)
+            rater_pages(camera, camera.person(invite))
+            staff_pages(camera, camera.person(login, "Log in"), "topk-sae", "random-sign", study)
+        with serving(empty) as base:
+            Photographer(browser, base, options.out).take("empty", "/")
+
+
+if __name__ == "__main__":
+    main()

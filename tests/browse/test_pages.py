@@ -1,0 +1,154 @@
+"""Home, dictionary and feature pages against the store's own rows."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from app import render as r
+from app.browse.charts import activation_chart, density_chart
+from app.browse.rows import GROUPS, REACH, rows
+from app.render import figure, token_row
+from app.store.features import FeatureFilter
+from app.study.content import level
+from tests.browse.conftest import text
+
+
+def test_home_names_every_dictionary_with_its_figures(client, store):
+    page = client.get("/")
+    for dictionary in store.dictionaries():
+        assert f'href="/dictionaries/{dictionary.name}"' in page.text
+        assert r.percent(dictionary.fve) in page.text
+        assert r.percent(dictionary.alive) in page.text
+
+
+def test_a_dictionary_page_counts_its_states_and_says_where_it_came_from(client, store, trained):
+    page = text(client.get(f"/dictionaries/{trained.name}").text)
+    states = [feature.state for feature in store.features(trained.id)]
+    for name in ("live", "rare", "silent"):
+        assert f"{name.title()} {r.whole(states.count(name))}" in page
+    site = next(site for site in store.sites() if site.id == trained.site_id)
+    for fact in (
+        trained.weights_hash,
+        site.model_hash,
+        site.corpus_hash,
+        trained.kind,
+        site.corpus,
+        *store.provenance(),
+    ):
+        assert fact in page
+    markup = client.get(f"/dictionaries/{trained.name}").text
+    for key in [*trained.provenance, *(f"build: {key}" for key in store.provenance())]:
+        assert f"<dt>{key}</dt>" in markup
+
+
+def test_the_density_chart_counts_every_feature_that_fires(store, trained):
+    frequencies = store.frequencies(trained.id)
+    assert frequencies == [feature.frequency for feature in store.features(trained.id)]
+    chart = density_chart(frequencies)
+    firing = sum(frequency > 0 for frequency in frequencies)
+    counted = [int(re.sub(r"\D", "", bar.title.partition(": ")[2])) for bar in chart.bars]
+    assert sum(counted) == firing
+    assert f"{r.whole(firing)} features on some token" in chart.summary
+    assert max(bar.height for bar in chart.bars) == chart.height
+    assert all(bar.x >= 0 and bar.x + bar.width <= chart.width for bar in chart.bars)
+
+
+@pytest.mark.parametrize("frequencies", [[], [0.0], [1e-30, 1.0], [2.0]])
+def test_the_density_chart_takes_whatever_frequencies_there_are(frequencies):
+    assert len(density_chart(frequencies).bars) == len({f for f in frequencies if f})
+
+
+def test_rows_are_aligned_at_the_peak_and_hold_the_whole_text(store, trained, live):
+    hits = store.hits(trained.id, live.index)
+    found = rows(store, live, "top")
+    assert len(found) == len(hits) == live.contexts
+    assert [row.value for row in found] == sorted((hit.value for hit in hits), reverse=True)
+    contexts = store.contexts(hit.context for hit in hits)
+    for hit, row in zip(hits, found, strict=True):
+        tokens = contexts[hit.context].tokens
+        start = max(hit.peak - REACH, 0)
+        inline = [token.replace("\n", "↵").replace("\t", "⇥") for token in tokens]
+        levels = [0] * len(tokens)
+        for position, value in zip(hit.positions, hit.values, strict=True):
+            levels[position] = level(value, live.max)
+        before = token_row(inline[start : hit.peak], levels[start : hit.peak])
+        assert row.left == before + (" " if inline[hit.peak].startswith(" ") and inline[hit.peak].strip() else "")
+        assert row.right.startswith(f'<span class="hl-{levels[hit.peak]} peak">')
+        titles = {p: figure(v) for p, v in zip(hit.positions, hit.values, strict=True)}
+        assert row.full == token_row(tokens, levels, hit.peak, titles)
+        assert (row.position, row.length) == (hit.peak + 1, len(tokens))
+    assert 'class="hl-4 peak"' in found[0].right
+
+
+def test_a_feature_page_shows_its_rows_and_figures(client, store, trained, live):
+    page = client.get(f"/dictionaries/{trained.name}/features/{live.index}").text
+    for row in rows(store, live, "top"):
+        assert row.full in page
+    assert f"<dd>{figure(live.max)}" in page
+    assert page.count("<details") == live.contexts
+    for group in GROUPS:
+        assert group == "top" or f'<a href="/dictionaries/{trained.name}/features/{live.index}/groups/{group}">' in page
+
+
+def test_groups_show_the_hits_of_their_fifth(client, store, trained, live):
+    for group in GROUPS:
+        page = client.get(f"/dictionaries/{trained.name}/features/{live.index}/groups/{group}").text
+        shown = [int(context) for context in re.findall(r"· context (\d+)", page)]
+        assert shown == [hit.context for hit in store.hits(trained.id, live.index, group)]
+
+
+def test_the_histogram_of_one_token_is_a_bar_and_not_a_wall(live):
+    once = replace(live, count=1, histogram={"first": 16, "counts": [1]})
+    chart = activation_chart(once)
+    assert chart is not None
+    assert [bar.title for bar in chart.bars] == ["4.00 to 4.36: 1 token"]
+    assert chart.bars[0].width < chart.width / 4
+    assert "1 token from 4.00 to 4.36" in chart.summary
+
+
+def test_the_histogram_of_a_feature_counts_its_tokens(live):
+    chart = activation_chart(live)
+    assert chart is not None
+    assert sum(int(re.sub(r"\D", "", bar.title.partition(": ")[2])) for bar in chart.bars) == live.count
+    assert r.whole(live.count) in chart.summary
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [("live", "top contexts"), ("rare", "too few contexts for a full page"), ("silent", "never fired on the")],
+)
+def test_each_state_is_explained(client, store, trained, state, words, small_store):
+    candidates = [
+        (dictionary, feature)
+        for dictionary in store.dictionaries()
+        for feature in store.features(dictionary.id, where=FeatureFilter(state=state), limit=1)
+    ]
+    if not candidates:
+        pytest.fail(f"the small store has no {state} feature to look at")
+    for dictionary, feature in candidates:
+        page = text(client.get(f"/dictionaries/{dictionary.name}/features/{feature.index}").text)
+        assert words.lower() in page.lower()
+        assert ("Top contexts" in page) == (state != "silent")
+        assert ("By strength" in page) == (state == "live")
+
+
+def test_the_first_and_the_last_feature_have_one_neighbour(client, trained):
+    def steps(index: int) -> list[str]:
+        page = client.get(f"/dictionaries/{trained.name}/features/{index}").text
+        return re.findall(r'id="step-([jk])" href="[^"]*/features/(\d+)"', page)
+
+    assert steps(0) == [("j", "1")]
+    assert steps(trained.m - 1) == [("k", str(trained.m - 2))]
+    assert steps(1) == [("k", "0"), ("j", "2")]
+
+
+def test_a_random_feature_is_a_live_one_of_that_dictionary(client, store, trained):
+    drawn = set()
+    for _ in range(12):
+        answer = client.get(f"/dictionaries/{trained.name}/random")
+        assert answer.status_code == 303
+        index = int(answer.headers["Location"].removeprefix(f"/dictionaries/{trained.name}/features/"))
+        assert store.feature(trained, index).state == "live"
+        drawn.add(index)
+    assert len(drawn) > 1

@@ -1,0 +1,49 @@
+"""What all tests share: one small feature store, built once a run from the real model by the real pipeline."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from tests.postgres import postgres_server, postgres_url  # noqa: F401
+from tests.serving import ROOT, dartboard
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--store",
+        type=Path,
+        metavar="DIR",
+        help="take features.sqlite from this folder instead of building the small store: saves a minute",
+    )
+
+
+@pytest.fixture(scope="session")
+def small_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with a feature store of tests/small.toml: about 20,000 tokens of the demo's model and text.
+
+    Read-only by convention: a test that writes, or serves, copies it first (`data_folder`). One run's workers share it.
+    """
+    given = request.config.getoption("--store")
+    if given:
+        return Path(given)
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if hasattr(request.config, "workerinput") else base
+    folder = shared / "small-store"
+    with FileLock(shared / "small-store.lock"):
+        if not (folder / "features.sqlite").exists():
+            dartboard("build", ROOT / "tests" / "small.toml", "--data", folder)
+    return folder
+
+
+@pytest.fixture
+def data_folder(small_store: Path, tmp_path: Path) -> Path:
+    """A data folder of the test's own, with a copy of the small feature store and no study."""
+    return copy_store(small_store, tmp_path / "data")
+
+
+def copy_store(source: Path, target: Path) -> Path:
+    target.mkdir(parents=True)
+    shutil.copy(source / "features.sqlite", target)
+    return target

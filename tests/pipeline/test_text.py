@@ -1,0 +1,31 @@
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import PreTrainedTokenizerFast
+
+from pipeline.text import TokenText
+
+
+def test_a_split_character_is_joined_at_its_first_token(tiny_tokenizer: PreTrainedTokenizerFast) -> None:
+    ids = tiny_tokenizer("in 火 and 🎯!")["input_ids"]
+    strings, leaders = TokenText(tiny_tokenizer).show(ids)
+    assert "".join(strings) == "in 火 and 🎯!"
+    fire = next(i for i, text in enumerate(strings) if "火" in text)
+    assert strings[fire + 1] == ""
+    assert leaders[fire + 1] == leaders[fire] == fire
+    assert len(strings) == len(leaders) == len(ids)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text())
+def test_joined_strings_are_the_text(tiny_tokenizer: PreTrainedTokenizerFast, text: str) -> None:
+    ids = tiny_tokenizer(text)["input_ids"]
+    strings, leaders = TokenText(tiny_tokenizer).show(ids)
+    assert "".join(strings) == text
+    assert all(strings[leader] for leader in leaders)
+
+
+def test_a_character_cut_off_by_the_context_shows_the_replacement(tiny_tokenizer: PreTrainedTokenizerFast) -> None:
+    ids = tiny_tokenizer("🎯")["input_ids"]
+    strings, leaders = TokenText(tiny_tokenizer).show(ids[:2])
+    assert strings[0] == "\ufffd"
+    assert leaders.tolist() == [0, 1]

@@ -1,0 +1,195 @@
+"""The admin's pages: progress that says nothing of arms, raters and invites, closing, revealing, the CSV."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from app.export import COLUMNS, csv_text
+from tests.web import PAIRS, SOLO, STUDY, Web, answer, message, serve
+
+PAGE = f"/admin/studies/{STUDY}"
+ITEMS = SOLO + PAIRS
+
+
+@pytest.fixture
+def web(small_store: Path, tmp_path: Path) -> Iterator[Web]:
+    with serve(small_store, tmp_path / "data") as web:
+        yield web
+
+
+def shown_link(text: str) -> str:
+    (link,) = re.findall(r'value="http://127\.0\.0\.1:8000(/invite/[\w-]{43})"', text)
+    return str(link)
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def test_the_list_names_each_study_and_its_state(web: Web) -> None:
+    admin = web.staff()
+    assert f'href="{PAGE}"' in admin.get("/admin").text
+    assert ">open<" in admin.get("/admin").text
+    web.study.close(STUDY, "test")
+    assert ">closed<" in admin.get("/admin").text
+
+
+def test_the_list_says_what_to_do_where_it_is_empty(small_store: Path, tmp_path: Path) -> None:
+    with serve(small_store, tmp_path / "data", study_url=f"sqlite:///{tmp_path}/empty.sqlite") as web:
+        assert "dartboard study new" in web.staff().get("/admin").text
+
+
+def test_progress_counts_items_and_ratings(web: Web) -> None:
+    client = web.rater("Ada")
+    for _ in range(2):
+        answer(client)
+    page = web.staff().get(PAGE).text
+    assert f"2 of {3 * ITEMS} ratings" in page
+    assert re.findall(r'<td class="number">(\d+)</td>\s*<td class="number">(\d+)</td>', page) == [
+        ("0", str(ITEMS - 2)),
+        ("1", "2"),
+    ]
+    assert re.search(r"<td>Ada</td>\s*<td><code>r-[0-9a-f]{12}</code></td>\s*<td class=\"number\">2</td>", page)
+
+
+def test_progress_is_blind_to_arms(web: Web) -> None:
+    client = web.rater()
+    for _ in range(ITEMS):
+        answer(client)
+    arms = [arm["name"] for arm in web.study.study(STUDY).protocol["arms"]]
+    names = [*arms, *(d.name for d in web.app.state.features.dictionaries())]
+    page = web.staff().get(PAGE).text
+    assert [name for name in names if name in page] == []
+
+
+def test_a_new_rater_gets_a_link_that_is_shown_once(web: Web) -> None:
+    admin = web.staff()
+    made = admin.post(f"{PAGE}/raters", data={"label": "Ada <b>"})
+    assert made.status_code == 200
+    assert "Ada &lt;b&gt;" in made.text
+    link = shown_link(made.text)
+    page = admin.get(PAGE).text
+    assert "Ada &lt;b&gt;" in page
+    assert link not in page
+    assert web.visitor().get(link).status_code == 303
+
+
+@pytest.mark.parametrize("label", ["", "   ", "x" * 201, "a\nb"])
+def test_a_rater_needs_a_name(web: Web, label: str) -> None:
+    response = web.staff().post(f"{PAGE}/raters", data={"label": label})
+    assert response.status_code == 400
+    assert "name" in message(response)
+    assert web.study.raters(STUDY) == []
+
+
+def test_another_link_for_the_same_rater(web: Web) -> None:
+    admin = web.staff()
+    first = shown_link(admin.post(f"{PAGE}/raters", data={"label": "Ada"}).text)
+    (row,) = web.study.raters(STUDY)
+    second = shown_link(admin.post(f"{PAGE}/raters/{row.rater.id}/invite").text)
+    assert second != first
+    assert len(web.study.raters(STUDY)) == 1
+    assert [web.visitor().get(link).status_code for link in (first, second)] == [303, 303]
+
+
+def test_revoking_ends_every_link_of_a_rater(web: Web) -> None:
+    admin = web.staff()
+    link = shown_link(admin.post(f"{PAGE}/raters", data={"label": "Ada"}).text)
+    (row,) = web.study.raters(STUDY)
+    assert admin.post(f"{PAGE}/raters/{row.rater.id}/revoke").headers["location"] == PAGE
+    assert web.visitor().get(link).status_code == 410
+    assert "revoked" in admin.get(PAGE).text
+
+
+@pytest.mark.parametrize("action", ["invite", "revoke"])
+def test_a_rater_who_is_not_there(web: Web, action: str) -> None:
+    response = web.staff().post(f"{PAGE}/raters/99/{action}")
+    assert response.status_code == 404
+    assert message(response)
+
+
+def test_a_study_that_is_not_there(web: Web) -> None:
+    admin = web.staff()
+    for path in ("", "/ratings.csv", "/close", "/reveal"):
+        assert admin.get(f"/admin/studies/none{path}").status_code == 404
+
+
+def test_closing_asks_first_and_is_final(web: Web) -> None:
+    admin = web.staff()
+    asked = admin.get(f"{PAGE}/close")
+    assert "cannot be opened again" in asked.text
+    assert "I understand that this is final" in asked.text
+    unticked = admin.post(f"{PAGE}/close")
+    assert unticked.status_code == 422
+    assert "Nothing was changed" in message(unticked)
+    assert web.study.study(STUDY).state == "open"
+    assert admin.post(f"{PAGE}/close", data={"final": "yes"}).headers["location"] == PAGE
+    assert web.study.study(STUDY).state == "closed"
+    for again in (admin.get(f"{PAGE}/close"), admin.post(f"{PAGE}/close", data={"final": "yes"})):
+        assert again.status_code == 409
+    assert admin.post(f"{PAGE}/raters", data={"label": "late"}).status_code == 409
+
+
+def test_revealing_needs_a_closed_study_and_is_final(web: Web) -> None:
+    admin = web.staff()
+    assert admin.get(f"{PAGE}/reveal").status_code == 409
+    assert admin.post(f"{PAGE}/reveal", data={"final": "yes"}).status_code == 409
+    web.study.close(STUDY, "test")
+    assert "cannot be taken back" in admin.get(f"{PAGE}/reveal").text
+    assert admin.post(f"{PAGE}/reveal", data={"final": "no"}).status_code == 422
+    assert web.study.study(STUDY).state == "closed"
+    assert admin.post(f"{PAGE}/reveal", data={"final": "yes"}).status_code == 303
+    assert web.study.study(STUDY).state == "revealed"
+    assert admin.get(f"{PAGE}/reveal").status_code == 409
+
+
+def test_the_csv_is_the_exports_and_has_arms_after_the_reveal_alone(web: Web) -> None:
+    client = web.rater()
+    for _ in range(ITEMS):
+        answer(client)
+    admin = web.staff()
+    before = admin.get(f"{PAGE}/ratings.csv")
+    assert before.headers["content-type"] == "text/csv; charset=utf-8"
+    assert before.headers["content-disposition"] == f'attachment; filename="{STUDY}-ratings.csv"'
+    assert before.headers["cache-control"] == "no-store"
+    assert before.text == csv_text(web.study, STUDY)
+    assert list(rows(before.text)[0]) == list(COLUMNS)
+    assert len(rows(before.text)) == SOLO + 3 * PAIRS
+    assert {row["arm"] + row["dictionary"] + row["feature"] for row in rows(before.text)} == {""}
+    web.study.close(STUDY, "test")
+    web.study.reveal(STUDY, "test")
+    after = rows(admin.get(f"{PAGE}/ratings.csv").text)
+    assert {row["arm"] for row in after} == {"learned", "drawn", "scrambled"}
+
+
+def test_an_analyst_may_have_the_csv(web: Web) -> None:
+    assert web.staff("analyst").get(f"{PAGE}/ratings.csv").status_code == 200
+
+
+def test_the_csv_has_a_header_where_nothing_was_rated(web: Web) -> None:
+    assert web.staff().get(f"{PAGE}/ratings.csv").text == ",".join(COLUMNS) + "\r\n"
+
+
+def test_the_log_says_who_did_what(web: Web) -> None:
+    admin = web.staff()
+    admin.post(f"{PAGE}/raters", data={"label": "Ada"})
+    admin.post(f"{PAGE}/close", data={"final": "yes"})
+    page = unescape(admin.get(PAGE).text)
+    log = re.findall(r"</span> ([\w ]+) <span class=\"quiet\">by ([\w ]+)</span>", page)
+    assert log == [("close", "an admin"), ("invite", "an admin"), ("add rater", "an admin"), ("freeze", "test")]
+
+
+def test_the_ways_on_follow_the_state(web: Web) -> None:
+    admin = web.staff()
+    links = [f"{PAGE}/close", f"{PAGE}/reveal"]
+    found = []
+    for step in (lambda: None, lambda: web.study.close(STUDY, "test"), lambda: web.study.reveal(STUDY, "test")):
+        step()
+        page = admin.get(PAGE).text
+        found.append([f'href="{link}"' in page for link in links])
+    assert found == [[True, False], [False, True], [False, False]]
