@@ -76,7 +76,7 @@ def _measure(config: Build, folder: Path) -> list[tuple[str, float, float | None
     x = shards.rows(0).x
     m, k = config.of(site)[0].size(x.shape[1]), config.of(site)[0].k
     dictionary = Dictionary(
-        "random-sign", random_sign(m, x.shape[1], 0), torch.zeros(m), None, torch.from_numpy(facts.mean), k
+        "random-sign", "topk", random_sign(m, x.shape[1], 0), torch.zeros(m), None, torch.from_numpy(facts.mean), k=k
     )
     block = torch.empty(256, m)
     weights = dictionary.encoder.T

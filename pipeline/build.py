@@ -111,7 +111,7 @@ def _site(plan: Plan, site: SiteConfig, folder: Path, engine: Local, stages: Sta
         dictionaries=[
             PublishedDictionary(
                 config=entry.config,
-                load=functools.partial(entry.load, entry.finished),
+                load=functools.partial(Dictionary.load, entry.finished),
                 summary=functools.partial(load, entry.merged),
                 fidelity=entry.fidelity(),
                 extra=work.training_facts(entry),
@@ -142,7 +142,7 @@ def _directions(place: work.SiteWork, entry: work.DictionaryWork, stages: Stages
     config = entry.config
     mean = torch.from_numpy(place.statistics.mean)
     d = len(mean)
-    m, k = config.size(d), config.k
+    m, k = config.size(d), config.k or 0
     seed = derive(config.seed, "dictionary", config.name)
     if k > m:
         raise UserError(f"dictionary {config.name!r}: k = {k} is more than its m = {m} features; lower k or raise m.")
@@ -161,7 +161,7 @@ def _directions(place: work.SiteWork, entry: work.DictionaryWork, stages: Stages
                 data_points(place.shards, mean, m, seed) if config.kind == "data-points" else random_sign(m, d, seed)
             )
         centred = config.encoding == "centred"
-        dictionary = Dictionary(config.kind, directions, torch.zeros(m), None, mean, k, centred)
+        dictionary = Dictionary(config.kind, "topk", directions, torch.zeros(m), None, mean, k=k, centred=centred)
     dictionary.save(entry.directions)
 
 

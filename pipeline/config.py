@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from app.toml import load_toml
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
-Encoding = Literal["centred", "raw"]
-Decoder = Literal["least-squares", "tied"]
+Encoding = Literal["centred", "raw", "whitened", "own"]
+Decoder = Literal["least-squares", "tied", "none"]
+Rule = Literal["topk", "absolute-topk", "batch-topk", "relu"]
 
 
 class Section(BaseModel):
@@ -28,6 +29,15 @@ class ModelConfig(Section):
     gguf: str | None = Field(None, description="GGUF file inside the folder; the model is de-quantised on loading.")
     revision: str | None = Field(None, description="Commit or tag, for a Hugging Face name.")
     dtype: Literal["float32", "bfloat16"] = "float32"
+    weights: Literal["trained", "re-randomised", "re-randomised-blocks", "step-0"] = Field(
+        "trained",
+        description="Controls that know nothing: every matrix redrawn with its own mean and variance; all but the "
+        "embeddings redrawn; or the model's own initialisation.",
+    )
+    embeddings: Literal["trained", "gaussian"] = Field(
+        "trained", description="`gaussian`: every token of the text is read as a fresh Gaussian vector."
+    )
+    seed: int = Field(0, ge=0, description="Of the controls; the build's, if not given.")
 
 
 class CorpusConfig(Section):
@@ -56,6 +66,15 @@ class SiteConfig(Section):
     context_length: int = Field(128, ge=8, le=4096, description="Tokens a window.")
     held_out: float = Field(0.1, gt=0, lt=1, description="Share of documents that fit no dictionary and measure FVE.")
     sink_norm: float = Field(10.0, gt=1, description="Mask positions whose norm exceeds this many medians.")
+    sample: int = Field(
+        65_536, ge=256, description="Tokens kept in memory to measure the site and to make and to judge dictionaries."
+    )
+    second_corpus: Slug | None = Field(None, description="A second text, on which every feature is looked at again.")
+    second_contexts: int | None = Field(None, ge=1, description="Windows of it; as many as `contexts`, if not given.")
+    keep_activations: bool = Field(False, description="Write activations to DATA/activations, for later builds.")
+    activations: str | None = Field(
+        None, description="Folder of activations that an earlier build kept; then the model is not run."
+    )
 
 
 class Defaults(Section):
@@ -63,7 +82,7 @@ class Defaults(Section):
 
     expansion: float | None = Field(8, gt=0, description="m as a multiple of the model's width n.")
     k: int = Field(32, ge=1)
-    encoding: Encoding = "centred"
+    encoding: Literal["centred", "raw", "whitened"] = "centred"
 
 
 class DictionaryConfig(Section):
@@ -74,39 +93,115 @@ class DictionaryConfig(Section):
     site: Slug = Field(description="The build's only site, if not given.")
     m: int | None = Field(None, ge=1, description="Number of features; instead of expansion.")
     expansion: float | None = Field(None, gt=0)
-    k: int = Field(ge=1)
+    k: int | None = Field(None, ge=1, description="Features that fire on a token; the mean of them, for batch-topk.")
     encoding: Encoding
     seed: int = Field(ge=0, description="The build's, if not given.")
+    family: str = Field(description="Dictionaries that differ in nothing but their seed; the kind, if not given.")
 
     @model_validator(mode="after")
     def has_a_size(self) -> Self:
-        if (self.m is None) == (self.expansion is None):
+        kind = getattr(self, "kind", None)
+        if self.m is not None and self.expansion is not None:
+            raise ValueError(f"dictionary {self.name!r} has both m and expansion; give one")
+        if kind == "file" and (self.m, self.expansion) != (None, None):
+            raise ValueError(f"dictionary {self.name!r} is read from a file, which says its size; drop m and expansion")
+        if kind not in (*NATURAL_SIZE, "file") and (self.m, self.expansion) == (None, None):
             raise ValueError(f"dictionary {self.name!r} needs one of m and expansion")
         return self
 
     def size(self, d: int) -> int:
         """Number of features m for activations of width d."""
-        return self.m if self.m is not None else max(1, round((self.expansion or 0) * d))
+        if self.m is not None:
+            return self.m
+        return d if self.expansion is None else max(1, round(self.expansion * d))
 
 
-class RandomSignConfig(DictionaryConfig):
+class MadeConfig(DictionaryConfig):
+    """Directions made here, without training."""
+
+    rule: Rule = "topk"
+    encoding: Literal["centred", "raw", "whitened"]
+    decoder: Decoder = "least-squares"
+
+
+class RandomSignConfig(MadeConfig):
     """Directions drawn from {±1/√n}ⁿ ("Throwing darts in latent space")."""
 
     kind: Literal["random-sign"]
-    decoder: Decoder = "least-squares"
 
 
-class DataPointsConfig(DictionaryConfig):
+class GaussianConfig(MadeConfig):
+    """Isotropic Gaussian directions, scaled to unit length."""
+
+    kind: Literal["gaussian"]
+
+
+class CovarianceGaussianConfig(MadeConfig):
+    """Gaussian directions with the covariance of the activations, scaled to unit length."""
+
+    kind: Literal["covariance-gaussian"]
+
+
+class DataPointsConfig(MadeConfig):
     """Activations of random tokens, centred and scaled to unit length."""
 
     kind: Literal["data-points"]
-    decoder: Decoder = "least-squares"
+
+
+class KMeansConfig(MadeConfig):
+    """Centroids of k-means over the sample, centred and scaled to unit length."""
+
+    kind: Literal["k-means"]
+
+
+class EmbeddingConfig(MadeConfig):
+    """Rows of the token embedding, drawn by seed, centred and scaled to unit length."""
+
+    kind: Literal["embedding"]
+
+
+class UnembeddingConfig(MadeConfig):
+    """Rows of the unembedding, drawn by seed, centred and scaled to unit length."""
+
+    kind: Literal["unembedding"]
+
+
+class PCAConfig(MadeConfig):
+    """Principal components; at most as many as the model is wide."""
+
+    kind: Literal["pca"]
+
+
+class ICAConfig(MadeConfig):
+    """Independent components (FastICA); at most as many as the model is wide."""
+
+    kind: Literal["ica"]
+
+
+class NeuronsConfig(MadeConfig):
+    """The standard basis of the residual stream: as many features as the model is wide."""
+
+    kind: Literal["neurons"]
+
+
+class FileConfig(DictionaryConfig):
+    """A trained dictionary from disk; docs/formats.md lists the formats."""
+
+    kind: Literal["file"]
+    source: str = Field(min_length=1, description="Folder or file.")
+    format: Literal["auto", "saelens", "sparsify", "dictionary-learning", "openai", "gemma-scope"] = "auto"
+    scale: float | None = Field(
+        None, gt=0, description="SAELens `expected_average_only_in`: the factor that activations are multiplied by."
+    )
+    decoder: Literal["own"] = "own"
+    encoding: Literal["own"] = "own"
 
 
 class TopKSAEConfig(DictionaryConfig):
     """A TopK sparse autoencoder (Gao et al. 2024, arXiv:2406.04093), trained on the build's own activations."""
 
     kind: Literal["topk-sae"]
+    k: int = Field(ge=1)
     decoder: Literal["trained"] = "trained"
     encoding: Literal["centred"] = "centred"
     tokens: int = Field(
@@ -119,7 +214,27 @@ class TopKSAEConfig(DictionaryConfig):
     threads: int = Field(2, ge=1, le=64, description="Part of the configuration: float sums depend on it.")
 
 
-AnyDictionary = Annotated[RandomSignConfig | DataPointsConfig | TopKSAEConfig, Field(discriminator="kind")]
+NATURAL_SIZE = (
+    "pca",
+    "ica",
+    "neurons",
+)  # kinds with one direction a dimension: m is the model's width unless `m` says less
+
+AnyDictionary = Annotated[
+    RandomSignConfig
+    | GaussianConfig
+    | CovarianceGaussianConfig
+    | DataPointsConfig
+    | KMeansConfig
+    | EmbeddingConfig
+    | UnembeddingConfig
+    | PCAConfig
+    | ICAConfig
+    | NeuronsConfig
+    | FileConfig
+    | TopKSAEConfig,
+    Field(discriminator="kind"),
+]
 
 
 class PagesConfig(Section):
@@ -130,34 +245,51 @@ class PagesConfig(Section):
     pool: int = Field(2000, ge=1, description="Contexts in the arm-neutral pool that null pages draw on.")
 
 
+class TablesConfig(Section):
+    """Figures beyond the hits."""
+
+    neighbours: int = Field(5, ge=0, le=100, description="Nearest decoder rows kept, of each dictionary of the site.")
+    output_tokens: int = Field(10, ge=0, le=100, description="Tokens that a feature raises most, and lowers most.")
+    cofiring_tokens: int = Field(16_384, ge=0, description="Tokens on which features that fire together are counted.")
+    splice_contexts: int = Field(
+        16, ge=0, description="Contexts in which the reconstruction takes the activation's place, to measure the loss."
+    )
+
+
 class Build(Section):
     """A whole BUILD.toml."""
 
     seed: int = Field(0, ge=0)
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Of the encoder products. bfloat16 is faster; its drift is measured and stored."
+    )
     models: list[ModelConfig] = Field(alias="model", min_length=1)
     corpora: list[CorpusConfig] = Field(alias="corpus", min_length=1)
     sites: list[SiteConfig] = Field(alias="site", min_length=1)
     defaults: Defaults = Defaults()
     dictionaries: list[AnyDictionary] = Field(alias="dictionary", min_length=1)
     pages: PagesConfig = PagesConfig()
+    tables: TablesConfig = TablesConfig()
 
     @model_validator(mode="before")
     @classmethod
     def inherit(cls, data: Any) -> Any:
-        """Fill in what a dictionary leaves to the build. What is malformed stays as it is, for the fields to refuse."""
-        match data:
-            case {"dictionary": list(entries), **rest}:
-                given = rest.get("defaults", {})
-                inherited = {name: field.default for name, field in Defaults.model_fields.items()} | {
-                    "seed": rest.get("seed", 0)
-                }
-                if isinstance(given, dict):
-                    inherited |= {name: value for name, value in given.items() if name in Defaults.model_fields}
-                match rest.get("site"):
-                    case [{"name": str(only)}]:
-                        inherited["site"] = only
-                return {**data, "dictionary": [_filled(entry, inherited) for entry in entries]}
-        return data
+        """Fill in what entries leave to the build. What is malformed stays as it is, for the fields to refuse."""
+        if not isinstance(data, dict):
+            return data
+        seed, given = data.get("seed", 0), data.get("defaults", {})
+        inherited = {name: field.default for name, field in Defaults.model_fields.items()} | {"seed": seed}
+        if isinstance(given, dict):
+            inherited |= {name: value for name, value in given.items() if name in Defaults.model_fields}
+        match data.get("site"):
+            case [{"name": str(only)}]:
+                inherited["site"] = only
+        filled = dict(data)
+        if isinstance(models := data.get("model"), list):
+            filled["model"] = [{"seed": seed, **entry} if isinstance(entry, dict) else entry for entry in models]
+        if isinstance(entries := data.get("dictionary"), list):
+            filled["dictionary"] = [_filled(one, inherited) for entry in entries for one in _seeded(entry)]
+        return filled
 
     @model_validator(mode="after")
     def names_fit(self) -> Self:
@@ -175,6 +307,10 @@ class Build(Section):
             for key, value, known in (("model", site.model, self.models), ("corpus", site.corpus, self.corpora)):
                 if value not in {entry.name for entry in known}:
                     raise ValueError(f"site {site.name!r} has {key} = {value!r}, but no [[{key}]] has that name")
+            if site.second_corpus is not None and site.second_corpus not in {entry.name for entry in self.corpora}:
+                raise ValueError(
+                    f"site {site.name!r} has second_corpus = {site.second_corpus!r}, but no [[corpus]] has that name"
+                )
         for dictionary in self.dictionaries:
             if dictionary.site not in {site.name for site in self.sites}:
                 raise ValueError(
@@ -193,11 +329,30 @@ class Build(Section):
         return [dictionary for dictionary in self.dictionaries if dictionary.site == site.name]
 
 
+def _seeded(entry: Any) -> list[Any]:
+    """An entry with `seeds = [0, 1, 2]` stands for three dictionaries of one family, `name-0` to `name-2`."""
+    match entry:
+        case {"seeds": list(seeds), "name": str(name)} if seeds and all(isinstance(seed, int) for seed in seeds):
+            rest = {key: value for key, value in entry.items() if key != "seeds"}
+            title = rest.get("title", name)
+            shared = {"family": name, **rest}
+            return [{**shared, "name": f"{name}-{s}", "title": f"{title}, seed {s}", "seed": s} for s in seeds]
+    return [entry]
+
+
 def _filled(entry: Any, inherited: dict[str, Any]) -> Any:
     if not isinstance(entry, dict):
         return entry
-    own = {key: value for key, value in inherited.items() if key != "expansion" or "m" not in entry}
-    return {"title": entry.get("name"), **own, **entry}
+    kind = entry.get("kind")
+    left_out = set()
+    if "m" in entry or kind in (*NATURAL_SIZE, "file"):
+        left_out.add("expansion")
+    if kind == "file":
+        left_out |= {"k", "encoding"}
+    own = {key: value for key, value in inherited.items() if key not in left_out}
+    if kind == "file":
+        own["encoding"] = "own"
+    return {"title": entry.get("name"), "family": kind, **own, **entry}
 
 
 def load_build(path: Path) -> Build:

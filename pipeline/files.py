@@ -51,3 +51,9 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
 def read_tensors(path: Path) -> dict[str, Tensor]:
     with safe_open(path, framework="pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (safe_open is no dict)
+
+
+def read_tensors_header(path: Path) -> dict[str, str]:
+    """What `write_tensors` was given as metadata."""
+    with safe_open(path, framework="pt") as file:
+        return dict(file.metadata() or {})

@@ -111,8 +111,7 @@ def find_hits(
     codes: Codes, context: NDArray[np.int64], position: NDArray[np.int64], document: NDArray[np.int32]
 ) -> Hits:
     """All hits of a shard, by feature and context. `context[token]`, `position[token]`; `document[context]` of the corpus."""
-    index, value = codes.index.numpy().reshape(-1), codes.value.numpy().reshape(-1)
-    token = np.repeat(np.arange(len(context)), codes.index.shape[1])
+    index, value, token = codes.index.numpy(), codes.value.numpy(), codes.owners().numpy()
     fires = value > 0
     index, value, token = index[fires], value[fires], token[fires]
     order = np.argsort(index.astype(np.int64) * len(context) + token)  # tokens come by context and position

@@ -81,9 +81,6 @@ class DictionaryWork:
     def summary(self, shard: int) -> Path:
         return self.folder / f"summary-{shard:06d}.npz"
 
-    def load(self, path: Path) -> Dictionary:
-        return Dictionary.load(path, self.config.kind, self.config.k, self.config.encoding == "centred")
-
     def fidelity(self) -> Fidelity:
         return Fidelity(**json.loads(self.facts.read_text("utf-8")))
 
@@ -110,7 +107,7 @@ def forward(work: SiteWork, shard: int) -> int:
 
 @functools.lru_cache(maxsize=16)
 def _directions(work: DictionaryWork) -> Dictionary:
-    return work.load(work.directions)
+    return Dictionary.load(work.directions)
 
 
 def encode(site: SiteWork, dictionaries: tuple[DictionaryWork, ...], shard: int) -> int:
@@ -120,7 +117,7 @@ def encode(site: SiteWork, dictionaries: tuple[DictionaryWork, ...], shard: int)
         if work.summary(shard).is_file():
             continue
         codes = _directions(work).encode(rows.x)
-        write_tensors(work.codes(shard), {"index": codes.index, "value": codes.value})
+        write_tensors(work.codes(shard), {"start": codes.start, "index": codes.index, "value": codes.value})
         found = hits.find_hits(codes, rows.context, rows.position, site.shards.contexts.document)
         hits.save(hits.summarise(found, _directions(work).m, site.keep()), work.summary(shard))
     return len(rows.x)
@@ -134,9 +131,9 @@ def finish(site: SiteWork, work: DictionaryWork) -> str:
         for shard in shards:
             rows = site.shards.rows(shard)
             tensors = read_tensors(work.codes(shard))
-            yield Coded(rows.x, Codes(tensors["index"], tensors["value"]), torch.from_numpy(rows.held_out))
+            yield Coded(rows.x, Codes(**tensors), torch.from_numpy(rows.held_out))
 
-    dictionary = work.load(work.directions)
+    dictionary = Dictionary.load(work.directions)
     mean = torch.from_numpy(site.statistics.mean)
     if dictionary.decoder is None:
         if work.config.decoder == "tied":

@@ -1,5 +1,6 @@
 """Dictionaries: one class for all kinds, random, data-driven or trained; one file for each way of making one."""
 
-from pipeline.dictionaries.dictionary import Codes, Dictionary
+from pipeline.dictionaries.codes import Codes
+from pipeline.dictionaries.dictionary import Dictionary
 
 __all__ = ["Codes", "Dictionary"]

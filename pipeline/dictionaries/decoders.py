@@ -13,7 +13,8 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from pipeline.dictionaries.dictionary import Codes, Dictionary, decode
+from pipeline.dictionaries.codes import Codes
+from pipeline.dictionaries.dictionary import Dictionary
 
 SHARDS_AT_A_TIME = 8
 RIDGE = 1e-6  # ε, as a share of the mean diagonal: makes features that never fired harmless
@@ -29,7 +30,7 @@ class Coded:
 
     def part(self, held_out: bool) -> tuple[Tensor, Codes]:
         chosen = self.held_out if held_out else ~self.held_out
-        return self.x[chosen], Codes(self.codes.index[chosen], self.codes.value[chosen])
+        return self.x[chosen], self.codes.take(chosen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def least_squares(shards: Callable[[], Iterable[Coded]], m: int, mean: Tensor) -
     coming = iter(shards())
     for group in iter(lambda: list(islice(coming, SHARDS_AT_A_TIME)), []):
         parts = [coded.part(held_out=False) for coded in group]
-        c = sparse.vstack([_csr(codes, m) for _, codes in parts])
+        c = sparse.vstack([codes.csr(m) for _, codes in parts])
         by_feature = c.T.tocsr()
         products = (by_feature.astype(np.float64) @ c.astype(np.float64)).tocoo()
         gram[products.row, products.col] += products.data
@@ -64,7 +65,7 @@ def tied(shards: Callable[[], Iterable[Coded]], encoder: Tensor, mean: Tensor) -
     numerator = denominator = 0.0
     for coded in shards():
         x, codes = coded.part(held_out=False)
-        unscaled = decode(codes, encoder)
+        unscaled = codes.decode(encoder)
         numerator += float(((x - mean).double() * unscaled.double()).sum())
         denominator += float(unscaled.double().square().sum())
     return encoder * (numerator / denominator if denominator else 0.0)
@@ -76,18 +77,10 @@ def fidelity(shards: Callable[[], Iterable[Coded]], dictionary: Dictionary, mean
     total = {True: 0.0, False: 0.0}
     active = tokens = 0
     for coded in shards():
-        active += int((coded.codes.value > 0).sum())
+        active += len(coded.codes.index)
         tokens += len(coded.x)
         for held_out in (True, False):
             x, codes = coded.part(held_out)
             residual[held_out] += float((x - dictionary.decode(codes)).double().square().sum())
             total[held_out] += float((x - mean).double().square().sum())
     return Fidelity(1 - residual[True] / total[True], 1 - residual[False] / total[False], active / tokens)
-
-
-def _csr(codes: Codes, m: int) -> sparse.csr_array:
-    tokens, k = codes.index.shape
-    return sparse.csr_array(
-        (codes.value.numpy().reshape(-1), codes.index.numpy().reshape(-1), np.arange(0, tokens * k + 1, k)),
-        shape=(tokens, m),
-    )

@@ -1,51 +1,57 @@
 """The Dictionary: directions, biases and an activation rule. Random and trained ones differ in `kind` alone."""
 
 import hashlib
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from pipeline.files import read_tensors, write_tensors
+from pipeline.dictionaries.codes import Codes
+from pipeline.files import read_tensors, read_tensors_header, write_tensors
 
 BLOCK = 256  # rows encoded at a time: small enough for the block of pre-activations to stay in cache
 
-
-@dataclass(frozen=True, slots=True)
-class Codes:
-    """Features that fire on each token: `index[token, k]` (int32), `value[token, k]` (float32, 0 where fewer than k fire)."""
-
-    index: Tensor
-    value: Tensor
+Rule = Literal["topk", "absolute-topk", "batch-topk", "relu", "jumprelu", "gated"]
+Normalisation = Literal["none", "constant-norm", "layer-norm"]
 
 
 @dataclass(frozen=True, slots=True)
 class Dictionary:
-    """`encoder[m, d]`, `b_enc[m]`, `decoder[m, d]` (None until fitted), `b_dec[d]`; the rule is top-k, then ReLU.
+    """`encoder[m, d]`, `b_enc[m]`, `decoder[m, d]` (None until fitted, or where there is none), `b_dec[d]`, and a rule.
 
-    A centred dictionary subtracts b_dec before it encodes; a raw one (the blog post's literal text) does not.
+    Encoding: normalise x; subtract b_dec where `centred` (a raw one, the blog post's literal text, does not); then
+    pre = x · encoder + b_enc; then the rule.
     """
 
     kind: str
+    rule: Rule
     encoder: Tensor
     b_enc: Tensor
     decoder: Tensor | None
     b_dec: Tensor
-    k: int
+    k: int | None = None  # topk, absolute-topk; the mean L0 aimed at by batch-topk
+    threshold: Tensor | None = None  # [m]: jumprelu, batch-topk
     centred: bool = True
+    normalisation: Normalisation = "none"
+    provenance: dict[str, Any] = field(default_factory=dict)
 
     @property
     def m(self) -> int:
         return len(self.encoder)
 
     @property
-    def rule(self) -> str:
-        return "topk"
+    def signed(self) -> bool:
+        """Whether features fire on both sides of zero, so that they have two tails."""
+        return self.rule == "absolute-topk"
 
     @torch.inference_mode()
     def encode(self, x: Tensor) -> Codes:
-        """Encode `x[token, d]`: the k largest of `(x − b_dec) · encoder + b_enc`, negative ones set to 0."""
+        """Encode `x[token, d]` by the dictionary's rule."""
+        if self.rule != "topk" or self.k is None:
+            raise NotImplementedError(self.rule)
         index = torch.empty(len(x), self.k, dtype=torch.int32)
         value = torch.empty(len(x), self.k)
         weights = self.encoder.T
@@ -55,34 +61,39 @@ class Dictionary:
             top = pre.topk(self.k, dim=1, sorted=False)
             index[start : start + BLOCK] = top.indices
             value[start : start + BLOCK] = top.values.relu()
-        return Codes(index, value)
+        return Codes.of_top(index, value)
 
     def decode(self, codes: Codes) -> Tensor:
         """Reconstruct `x̂[token, d]`."""
         if self.decoder is None:
-            raise ValueError("this dictionary has no decoder yet")
-        return decode(codes, self.decoder) + self.b_dec
+            raise ValueError("this dictionary has no decoder")
+        return codes.decode(self.decoder) + self.b_dec
 
     def hash(self) -> str:
-        """SHA-256 (hex) of the weights."""
-        sha = hashlib.sha256(f"{self.kind}/{self.rule}/{self.k}/{self.centred}".encode())
-        for tensor in (self.encoder, self.b_enc, self.decoder, self.b_dec):
-            if tensor is not None:
-                sha.update(tensor.contiguous().numpy().tobytes())
+        """SHA-256 (hex) of the weights and of what decides the encoding."""
+        sha = hashlib.sha256(json.dumps(self._facts()).encode())
+        for name, tensor in sorted(self._tensors().items()):
+            sha.update(name.encode())
+            sha.update(tensor.contiguous().numpy().tobytes())
         return sha.hexdigest()
 
     def save(self, path: Path) -> None:
-        tensors = {"encoder": self.encoder, "b_enc": self.b_enc, "b_dec": self.b_dec}
-        if self.decoder is not None:
-            tensors["decoder"] = self.decoder
-        write_tensors(path, tensors, {"kind": self.kind, "k": str(self.k), "centred": str(self.centred)})
+        header = {"dictionary": json.dumps({**self._facts(), "provenance": self.provenance})}
+        write_tensors(path, self._tensors(), header)
 
     @classmethod
-    def load(cls, path: Path, kind: str, k: int, centred: bool) -> "Dictionary":
-        tensors = read_tensors(path)
-        return cls(kind, tensors["encoder"], tensors["b_enc"], tensors.get("decoder"), tensors["b_dec"], k, centred)
+    def load(cls, path: Path) -> "Dictionary":
+        """Read what `save` wrote."""
+        tensors: dict[str, Any] = {"decoder": None, **read_tensors(path)}
+        return cls(**tensors, **json.loads(read_tensors_header(path)["dictionary"]))
 
+    def _tensors(self) -> dict[str, Tensor]:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
-def decode(codes: Codes, decoder: Tensor) -> Tensor:
-    """The sum of `value × decoder row` over the k features of each token, `[token, d]`, without dense codes."""
-    return torch.nn.functional.embedding_bag(codes.index, decoder, per_sample_weights=codes.value, mode="sum")
+    def _facts(self) -> dict[str, Any]:
+        return {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name not in self._tensors() and field.name not in ("decoder", "threshold", "provenance")
+        }

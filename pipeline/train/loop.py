@@ -138,6 +138,7 @@ def _fold_back(parameters: TopKParameters, mean: Tensor, spread: float, k: int) 
     """From units of the spread back to the model's own: codes grow by the spread, decoder rows keep length 1."""
     return Dictionary(
         kind="topk-sae",
+        rule="topk",
         encoder=parameters.encoder,
         b_enc=parameters.b_enc * spread,
         decoder=parameters.decoder,

@@ -13,8 +13,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from pipeline.dictionaries import Codes
-from pipeline.dictionaries.dictionary import BLOCK, decode
+from pipeline.dictionaries.dictionary import BLOCK
 
 
 @dataclass(slots=True)
@@ -31,7 +30,7 @@ class TopKParameters:
         """Both matrices begin as the same unit directions `[m, d]`, the encoder times the scale that fits `x[token, d]` best."""
         m, d = directions.shape
         top = (x @ directions.T).topk(k, dim=1, sorted=False)
-        unscaled = decode(Codes(top.indices, top.values.relu()), directions)
+        unscaled = _decode(top.indices, top.values.relu(), directions)
         scale = (x * unscaled).sum() / unscaled.square().sum()
         return cls(directions * scale, directions.clone(), torch.zeros(m), torch.zeros(d))
 
@@ -53,21 +52,21 @@ def gradients(parameters: TopKParameters, x: Tensor, k: int) -> Step:
     p = parameters
     m = len(p.encoder)
     centred = x - p.b_dec
-    codes = _encode(centred, p, k)
-    error = decode(codes, p.decoder) + p.b_dec - x
+    index, value = _encode(centred, p, k)
+    error = _decode(index, value, p.decoder) + p.b_dec - x
     step = error * (2 / len(x))
-    active = codes.value > 0
-    code_gradient = _at(codes.index, step, p.decoder).mul_(active)
-    by_feature = _ByFeature.of(codes.index, m)
-    p.decoder.grad = by_feature.sum(codes.value, step)
+    active = value > 0
+    code_gradient = _at(index, step, p.decoder).mul_(active)
+    by_feature = _ByFeature.of(index, m)
+    p.decoder.grad = by_feature.sum(value, step)
     p.decoder.grad -= torch.linalg.vecdot(p.decoder.grad, p.decoder)[:, None] * p.decoder
     p.encoder.grad = by_feature.sum(code_gradient, centred)
-    p.b_enc.grad = codes.index.reshape(-1).bincount(code_gradient.reshape(-1), m)
+    p.b_enc.grad = index.reshape(-1).bincount(code_gradient.reshape(-1), m)
     p.b_dec.grad = step.sum(0) - p.b_enc.grad @ p.encoder
     return Step(
         loss=float(error.square().sum() / len(x)),
         l0=float(active.sum()) / len(x),
-        fired=codes.index[active].bincount(minlength=m) > 0,
+        fired=index[active].bincount(minlength=m) > 0,
     )
 
 
@@ -75,8 +74,8 @@ def normalise(parameters: TopKParameters) -> None:
     parameters.decoder /= parameters.decoder.norm(dim=1, keepdim=True)
 
 
-def _encode(centred: Tensor, p: TopKParameters, k: int) -> Codes:
-    """The k strongest features of each token, by blocks of rows that stay in cache."""
+def _encode(centred: Tensor, p: TopKParameters, k: int) -> tuple[Tensor, Tensor]:
+    """`index[token, k]` and `value[token, k]` of the strongest features, by blocks of rows that stay in cache."""
     index = torch.empty(len(centred), k, dtype=torch.int64)
     value = torch.empty(len(centred), k)
     weights, pre = p.encoder.T, torch.empty(BLOCK, len(p.encoder))
@@ -85,7 +84,11 @@ def _encode(centred: Tensor, p: TopKParameters, k: int) -> Codes:
         block = torch.addmm(p.b_enc, centred[rows], weights, out=pre[: rows.stop - start])
         top = block.topk(k, dim=1, sorted=False)
         index[rows], value[rows] = top.indices, top.values.relu_()
-    return Codes(index, value)
+    return index, value
+
+
+def _decode(index: Tensor, value: Tensor, decoder: Tensor) -> Tensor:
+    return torch.nn.functional.embedding_bag(index, decoder, per_sample_weights=value, mode="sum")
 
 
 def _at(index: Tensor, rows: Tensor, directions: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ def test_m_stands_in_for_expansion(build_file: Path) -> None:
     build_file.write_text(text.replace('kind = "random-sign"', 'kind = "random-sign"\nm = 50'), "utf-8")
     assert load_build(build_file).dictionaries[0].size(32) == 50
     build_file.write_text(text.replace('kind = "random-sign"', 'kind = "random-sign"\nm = 50\nexpansion = 3'), "utf-8")
-    with pytest.raises(UserError, match="needs one of m and expansion"):
+    with pytest.raises(UserError, match="has both m and expansion; give one"):
         load_build(build_file)
 
 

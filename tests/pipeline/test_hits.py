@@ -38,7 +38,7 @@ def codings(draw: st.DrawFn) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
 def summary(index: NDArray[np.int32], value: NDArray[np.float32], contexts: range) -> Summary:
     context, position = np.repeat(contexts, LENGTH), np.tile(np.arange(LENGTH), len(contexts))
     some = slice(contexts.start, contexts.stop)
-    codes = Codes(torch.from_numpy(index[some].reshape(-1, K)), torch.from_numpy(value[some].reshape(-1, K)))
+    codes = Codes.of_top(torch.from_numpy(index[some].reshape(-1, K)), torch.from_numpy(value[some].reshape(-1, K)))
     return hits.summarise(hits.find_hits(codes, context, position, DOCUMENT), M, KEEP)
 
 
