@@ -96,7 +96,7 @@ class DictionaryConfig(Section):
     k: int | None = Field(None, ge=1, description="Features that fire on a token; the mean of them, for batch-topk.")
     encoding: Encoding
     seed: int = Field(ge=0, description="The build's, if not given.")
-    family: str = Field(description="Dictionaries that differ in nothing but their seed; the kind, if not given.")
+    family: str = Field("", description="Dictionaries that differ in nothing but their seed; the kind, if not given.")
 
     @model_validator(mode="after")
     def has_a_size(self) -> Self:
