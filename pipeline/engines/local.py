@@ -1,27 +1,37 @@
-"""Spread independent pieces of work over processes of one computer, one thread each, so that results don't depend on how many."""
+"""Worker processes of one computer."""
 
+import functools
 import multiprocessing
 import os
+import pickle
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from dataclasses import dataclass
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+from typing import Any, Generic
 
 import torch
 
 from app.errors import DartboardError
+from pipeline.engines import Piece, Progress, Result, Shared, T, listen, silent
 
-Piece = TypeVar("Piece")
-Result = TypeVar("Result")
+LISTEN_SECONDS = 0.1
+SHARED_KEPT = 4  # values that a worker holds at a time
 
 
 class Local:
-    """Worker processes that are started when first needed and live until the block ends."""
+    """Processes that are started when first needed and live until the block ends; with one worker, this process."""
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
         self._pool: ProcessPoolExecutor | None = None
+        self._told: SimpleQueue[int] | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._values = 0
 
     def __enter__(self) -> "Local":
         return self
@@ -29,42 +39,91 @@ class Local:
     def __exit__(self, *_: object) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
+        if self._folder is not None:
+            self._folder.cleanup()
 
-    def run(self, work: Callable[[Piece], Result], pieces: Sequence[Piece]) -> Iterator[tuple[Piece, Result]]:
-        """Do every piece and yield each with its result as it is done, in any order.
-
-        `work` must be picklable (a function of a module, or a `functools.partial` of one). With one worker the work is
-        done in this process. Raises what `work` raises, DartboardError where a worker is killed.
-        """
+    def share(self, value: T) -> Shared[T]:
+        """See Engine."""
         if self.workers == 1:
-            yield from _here(work, pieces)
+            return _Here(value)
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="dartboard-")
+        path = Path(self._folder.name) / f"{self._values}.pickle"
+        self._values += 1
+        with path.open("wb") as file:
+            pickle.dump(value, file, protocol=pickle.HIGHEST_PROTOCOL)
+        return _InFile(path)
+
+    def run(
+        self, work: Callable[[Piece], Result], pieces: Sequence[Piece], progress: Progress = silent
+    ) -> Iterator[tuple[Piece, Result]]:
+        """See Engine. A worker that is killed ends the run with a DartboardError."""
+        if self.workers == 1:
+            yield from _here(work, pieces, progress)
             return
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"), _start_worker)
+        pool, told = self._start()
         try:
-            waiting: dict[Future[Result], Piece] = {self._pool.submit(work, piece): piece for piece in pieces}
+            waiting: dict[Future[Result], Piece] = {pool.submit(work, piece): piece for piece in pieces}
             while waiting:
-                done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                done, _ = wait(waiting, LISTEN_SECONDS, FIRST_COMPLETED)
+                while not told.empty():
+                    progress(told.get())
                 for future in done:
                     yield waiting.pop(future), future.result()
         except BrokenProcessPool as error:
+            self._pool = None
             raise DartboardError(
-                "A worker process died (out of memory?); try fewer --workers: run again, it goes on from here."
+                "A worker process died (out of memory?); try fewer --workers, or a lower m, `sample` or "
+                "context_length: run again, it goes on from here."
             ) from error
 
+    def _start(self) -> "tuple[ProcessPoolExecutor, SimpleQueue[int]]":
+        if self._pool is None or self._told is None:
+            context = multiprocessing.get_context("spawn")
+            self._told = context.SimpleQueue()
+            self._pool = ProcessPoolExecutor(self.workers, context, _start_worker, (self._told,))
+        return self._pool, self._told
 
-def _here(work: Callable[[Piece], Result], pieces: Sequence[Piece]) -> Iterator[tuple[Piece, Result]]:
-    threads = torch.get_num_threads()
+
+@dataclass(frozen=True, slots=True)
+class _Here(Generic[T]):
+    value: T
+
+    def get(self) -> T:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class _InFile(Generic[T]):
+    path: Path
+
+    def get(self) -> T:
+        value: T = _read(self.path)
+        return value
+
+
+@functools.lru_cache(maxsize=SHARED_KEPT)
+def _read(path: Path) -> Any:
+    with path.open("rb") as file:
+        return pickle.load(file)  # written by this engine, in a folder of its own
+
+
+def _here(
+    work: Callable[[Piece], Result], pieces: Sequence[Piece], progress: Progress
+) -> Iterator[tuple[Piece, Result]]:
+    threads, before = torch.get_num_threads(), listen(progress)
     torch.set_num_threads(1)
     try:
         for piece in pieces:
             yield piece, work(piece)
     finally:
         torch.set_num_threads(threads)
+        listen(before)
 
 
-def _start_worker() -> None:
+def _start_worker(told: "SimpleQueue[int]") -> None:
     torch.set_num_threads(1)
+    listen(told.put)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
