@@ -113,9 +113,10 @@ class _Freezer:
             for index, groups in sweep(self.store, dictionary.id, BLOCK_GROUPS)
             if features[index].state == "live" and self._choose(dictionary, groups, lambda context: context) is not None
         ]
-        silent = sum(feature.state == "silent" for feature in features.values())
-        rare = len(features) - silent - len(candidates)
-        counts = {"features": len(features), "silent": silent, "rare": rare, "eligible": len(candidates)}
+        states = Counter(feature.state for feature in features.values())
+        never, dead, eligible = states["never"], states["dead"], len(candidates)
+        rare = len(features) - never - dead - eligible
+        counts = {"features": len(features), "dead": dead, "never": never, "rare": rare, "eligible": eligible}
         return _Source(dictionary, candidates, counts)
 
     def _choose(

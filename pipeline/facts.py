@@ -12,7 +12,7 @@ from pipeline.hits import BINS_PER_OCTAVE, LOWEST_OCTAVE, Hits, Keep, Summary
 
 QUANTILES = 5
 SHINGLE = 8
-State = Literal["live", "rare", "silent"]
+State = Literal["live", "rare", "never", "dead"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def feature_facts(
         shares = counts / max(counts.sum(), 1)
         held = int(bounds[index + 1]) - start
         count = int(totals.count[index])
-        state: State = "silent" if count == 0 else "rare" if held < wanted else "live"
+        state: State = "never" if count == 0 else "rare" if held < wanted else "live"
         facts.append(
             FeatureFacts(
                 index=index,

@@ -16,14 +16,15 @@ from sqlalchemy.exc import DatabaseError
 
 from app.errors import UserError
 from app.store import feature_schema as t
-from app.store.packing import pack_arrays
+from app.store.packing import pack_arrays, pack_related
 from pipeline.activations import ShardFolder, Statistics
-from pipeline.config import AnyDictionary, PagesConfig, SiteConfig
+from pipeline.config import NATURAL_SIZE, AnyDictionary, PagesConfig, SiteConfig
 from pipeline.dictionaries import Dictionary
 from pipeline.dictionaries.decoders import Fidelity
 from pipeline.facts import feature_facts, pages
 from pipeline.hashing import derive, mix
 from pipeline.hits import Hits, Keep, Summary
+from pipeline.tables import NO_TABLES, Outputs, Tables
 from pipeline.text import TokenText
 
 
@@ -34,6 +35,7 @@ class PublishedDictionary:
     summary: Callable[[], Summary]
     fidelity: Fidelity
     extra: dict[str, Any]  # training curve, seconds
+    tables: Tables = NO_TABLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,11 @@ class PublishedSite:
     keep: Keep
     text: TokenText
     dictionaries: list[PublishedDictionary]
+    weights: str = "trained"
+    embeddings: str = "trained"
+    second_corpus: str | None = None
+    second_tokens: int | None = None
+    drift: dict[str, float] | None = None
 
 
 def publish(
@@ -104,13 +111,16 @@ def _write(
     rows = [{"key": key, "value": value} for key, value in provenance.items()]
     rows.append({"key": "published_at", "value": datetime.now(UTC).isoformat(timespec="seconds")})
     connection.execute(insert(t.provenance), rows)
-    first_context = first_document = dictionary_id = 0
+    ids = {
+        name: number for number, name in enumerate(entry.config.name for site in sites for entry in site.dictionaries)
+    }
+    first_context = first_document = 0
     for site_id, site in enumerate(sites):
         writer = _SiteWriter(connection, site, site_id, first_context, first_document, config)
         writer.site()
         for dictionary in site.dictionaries:
-            writer.dictionary(dictionary_id, dictionary)
-            dictionary_id += 1
+            writer.dictionary(ids[dictionary.config.name], dictionary)
+            writer.relations(ids, dictionary)
             advance(1)
         writer.contexts(derive(seed, "pool", site.config.name))
         first_context += site.shards.contexts.count
@@ -150,6 +160,11 @@ class _SiteWriter:
             "median_norm": statistics.median_norm,
             "gamma": statistics.gamma,
             "spread": statistics.spread,
+            "weights": self.work.weights,
+            "embeddings": self.work.embeddings,
+            "second_corpus": self.work.second_corpus,
+            "second_tokens": self.work.second_tokens,
+            "drift": self.work.drift,
         }
         _insert(self.connection, t.site, [row])
         titles = [{"id": self.first_document + number, "title": title} for number, title in contexts.titles.items()]
@@ -157,7 +172,7 @@ class _SiteWriter:
 
     def dictionary(self, dictionary_id: int, published: PublishedDictionary) -> None:
         statistics, keep, tokens = self.work.statistics, self.work.keep, self.work.shards.contexts.tokens
-        dictionary, config = published.load(), published.config
+        dictionary, config, tables = published.load(), published.config, published.tables
         summary = published.summary()
         groups = pages(summary, tokens, keep, self.config)
         top = groups["top"]
@@ -168,10 +183,12 @@ class _SiteWriter:
             "id": dictionary_id,
             "name": config.name,
             "title": config.title,
+            "family": config.family,
             "kind": config.kind,
-            "trained": config.kind.endswith("-sae"),
+            "trained": config.kind.endswith("-sae") or config.kind == "file",
             "site_id": self.id,
             "m": dictionary.m,
+            "natural_size": config.kind in NATURAL_SIZE,
             "k": dictionary.k,
             "rule": dictionary.rule,
             "encoding": config.encoding,
@@ -179,27 +196,53 @@ class _SiteWriter:
             "seed": config.seed,
             "fve": published.fidelity.fve,
             "fve_fit": published.fidelity.fve_fit,
+            "mse": None,
+            "floor_isotropic": tables.floor_isotropic,
+            "floor_covariance": tables.floor_covariance,
             "l0": published.fidelity.l0,
             "alive": sum(fact.count > 0 for fact in facts) / dictionary.m,
+            "above_1pct": sum(fact.frequency > 0.01 for fact in facts) / dictionary.m,
+            "above_10pct": sum(fact.frequency > 0.1 for fact in facts) / dictionary.m,
+            "ce_recovered": tables.ce_recovered,
+            "kl_score": tables.kl_score,
             "weights_hash": dictionary.hash(),
             "provenance": {"config": config.model_dump(mode="json"), **published.extra},
         }
         _insert(self.connection, t.dictionary, [row])
         features = []
-        for fact in facts:
+        outputs = self._outputs(tables.outputs) if tables.outputs else [None] * dictionary.m
+        for fact, output in zip(facts, outputs, strict=True):
             values = {name: getattr(fact, name) for name in fact.__slots__ if name != "top_hit"}
             top_token = (
                 ""
                 if fact.top_hit is None
                 else self._token_at(int(top.context[fact.top_hit]), int(top.peak[fact.top_hit]))
             )
-            features.append({"dictionary_id": dictionary_id, "top_token": top_token, **values})
+            features.append({"dictionary_id": dictionary_id, "top_token": top_token, "outputs": output, **values})
         _insert(self.connection, t.feature, features)
         hits = [
             row for name, group in groups.items() for row in self._hit_rows(dictionary_id, name, group, dictionary.m)
         ]
         hits.sort(key=lambda row: (row["feature"], row["group"]))
         _insert(self.connection, t.hit, hits)
+
+    def relations(self, ids: dict[str, int], published: PublishedDictionary) -> None:
+        """Nearest features, partners and comparisons of one dictionary, in order of their key."""
+        own, tables = ids[published.config.name], published.tables
+        related = sorted(tables.related, key=lambda one: (ids[one.other], one.kind))
+        blobs = [(ids[one.other], one.kind, pack_related(one.feature, one.value)) for one in related]
+        rows = [
+            {"dictionary_id": own, "feature": feature, "other_id": other, "kind": kind, "blob": packed[feature]}
+            for feature in range(max((len(packed) for _, _, packed in blobs), default=0))
+            for other, kind, packed in blobs
+            if packed[feature]
+        ]
+        _insert(self.connection, t.relation, rows)
+        compared = [
+            {"dictionary_id": own, "other_id": ids[one.other], "mmcs": one.mmcs, "curves": one.curves}
+            for one in sorted(tables.comparisons, key=lambda one: ids[one.other])
+        ]
+        _insert(self.connection, t.comparison, compared)
 
     def contexts(self, seed: int) -> None:
         """The contexts that some hit names, and the pool."""
@@ -219,6 +262,23 @@ class _SiteWriter:
             for context in np.flatnonzero(self.used | pool).tolist()
         ]
         _insert(self.connection, t.context, rows)
+
+    def _outputs(self, outputs: Outputs) -> list[dict[str, list[tuple[str, float]]]]:
+        """Of every feature, the tokens as they are shown and their values, to four digits."""
+        sides = {
+            "top": (outputs.top_token.tolist(), outputs.top_value.tolist()),
+            "bottom": (outputs.bottom_token.tolist(), outputs.bottom_value.tolist()),
+        }
+        return [
+            {
+                side: [
+                    (self.work.text.token(token), float(f"{value:.4g}"))
+                    for token, value in zip(tokens[feature], values[feature], strict=True)
+                ]
+                for side, (tokens, values) in sides.items()
+            }
+            for feature in range(len(outputs.top_token))
+        ]
 
     def _shown(self, context: int) -> tuple[list[str], NDArray[np.int64]]:
         if context not in self.shown:

@@ -3,13 +3,15 @@
 from pathlib import Path
 
 from app.errors import NotFound
+from app.store.feature_schema import SCHEMA_VERSION
 from app.store.features import FeatureStore, check_store
 
 
 def finished(path: Path, key: str) -> bool:
     """Whether the store at `path` is what a build with this key would write. Raises UserError where it is no feature store."""
     try:
-        check_store(path)
+        if check_store(path) < SCHEMA_VERSION:
+            return False
     except NotFound:
         return False
     store = FeatureStore(path)

@@ -4,6 +4,7 @@ A character may be split over several tokens (an emoji, a CJK character in byte-
 whole text stands at the first of them, its *leader*, the others are empty, and activations move to the leader.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,10 @@ from numpy.typing import NDArray
 
 MAX_JOIN = 5
 REPLACEMENT = "\ufffd"
+PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+OTHERS = [byte for byte in range(256) if byte not in PRINTABLE]
+# Byte-level BPE (Radford et al. 2019) writes a printable byte as itself, and the others as the characters from 256 on.
+BYTE_OF = {chr(byte): byte for byte in PRINTABLE} | {chr(256 + n): byte for n, byte in enumerate(OTHERS)}
 
 
 class TokenText:
@@ -33,6 +38,18 @@ class TokenText:
             strings += [text, *[""] * (width - 1)]
             leaders += [start] * width
         return strings, np.array(leaders)
+
+    def token(self, id: int) -> str:
+        """The string of one token by itself. Bytes that are no text alone are shown as <E2 80>; "" where there is no such token."""
+        piece: str | None = self._tokenizer.convert_ids_to_tokens(id)
+        if piece is None:
+            return ""
+        text = self._text(id)
+        if REPLACEMENT not in text:
+            return text
+        alone = re.fullmatch("<0x(..)>", piece)  # sentencepiece's name of a byte
+        codes = [alone[1]] if alone else [f"{BYTE_OF[char]:02X}" for char in piece if char in BYTE_OF]
+        return f"<{' '.join(codes)}>" if codes else text
 
     def _next(self, ids: Sequence[int]) -> tuple[str, int]:
         first = self._text(ids[0])

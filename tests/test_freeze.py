@@ -151,8 +151,11 @@ def test_the_report_counts_every_feature(frozen: FrozenStudy, features: FeatureS
     }
     for name, counts in frozen.report["dictionaries"].items():
         dictionary = features.dictionary(name)
-        assert counts["silent"] + counts["rare"] + counts["eligible"] == counts["features"] == dictionary.m
-        assert counts["silent"] == features.states(dictionary.id).get("silent", 0)
+        assert (
+            counts["dead"] + counts["never"] + counts["rare"] + counts["eligible"] == counts["features"] == dictionary.m
+        )
+        states = features.states(dictionary.id)
+        assert (counts["dead"], counts["never"]) == (states.get("dead", 0), states.get("never", 0))
         assert counts["rare"] >= features.states(dictionary.id).get("rare", 0)
 
 
@@ -258,4 +261,9 @@ def test_a_store_that_is_none(tmp_path: Path, small_store: Path) -> None:
     connection.execute("PRAGMA user_version = 99")
     connection.close()
     with pytest.raises(UserError, match="schema 99, newer"):
+        FeatureStore(tmp_path / "features.sqlite")
+    connection = sqlite3.connect(tmp_path / "features.sqlite")
+    connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    with pytest.raises(UserError, match="older dartboard; make it anew"):
         FeatureStore(tmp_path / "features.sqlite")

@@ -10,7 +10,7 @@ from app.errors import NotFound, Unprocessable
 from app.store.features import SORTS, Dictionary, Feature, FeatureFilter, FeatureStore
 
 PAGE_SIZE = 50
-STATES = ("live", "rare", "silent")
+STATES = ("live", "rare", "never", "dead")
 
 
 @dataclass(frozen=True, slots=True)

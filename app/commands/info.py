@@ -7,6 +7,7 @@ from typing import Any
 from app.store.features import FeatureStore
 
 NOT_FIGURES = ("config", "seconds")
+NONE = "—"
 
 
 def describe(store: FeatureStore) -> Iterator[str]:
@@ -25,7 +26,12 @@ def describe(store: FeatureStore) -> Iterator[str]:
         yield f"  masked positions: {masked or 'none'}"
     yield ""
     dictionaries = [
-        (d.name, d.kind, str(d.m), str(d.k), f"{d.fve:.3f}", f"{d.fve_fit:.3f}", f"{d.l0:.1f}", f"{d.alive:.1%}")
+        (
+            *(d.name, d.kind, str(d.m), NONE if d.k is None else str(d.k)),
+            *(NONE if share is None else f"{share:.3f}" for share in (d.fve, d.fve_fit)),
+            NONE if d.l0 is None else f"{d.l0:.1f}",
+            f"{d.alive:.1%}",
+        )
         for d in store.dictionaries()
     ]
     yield from table(("dictionary", "kind", "m", "k", "FVE", "FVE (fit)", "L0", "alive"), dictionaries)

@@ -79,5 +79,5 @@ def _report(report: dict[str, Any]) -> Iterator[str]:
     for name, counts in report["dictionaries"].items():
         yield (
             f"  {name}: {counts['eligible']} of {counts['features']} features can fill a page; "
-            f"{counts['silent']} never fire and {counts['rare']} are too rare, and are not shown"
+            f"{counts['dead']} are dead, {counts['never']} never fire and {counts['rare']} are too rare, and are not shown"
         )

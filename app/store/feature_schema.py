@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 APPLICATION_ID = 0x44415254  # "DART"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 HISTOGRAM_BINS_PER_OCTAVE = 8
 
 metadata = MetaData()
@@ -50,6 +50,13 @@ site = Table(  # a place in a model where activations are read
     Column("median_norm", Float, nullable=False),
     Column("gamma", Float, nullable=False),  # norm of the mean over the spread
     Column("spread", Float, nullable=False),  # root mean squared distance from the mean
+    Column("weights", String, nullable=False),  # the model's control: trained, re-randomised, step-0, …
+    Column("embeddings", String, nullable=False),  # … and that of its embeddings: trained, gaussian
+    Column("second_corpus", String),  # a second text that every feature was looked at on
+    Column("second_tokens", Integer),
+    Column(
+        "drift", JSON(none_as_null=True)
+    ),  # what bfloat16 products changed, measured on the sample; null where they are float32
 )
 
 dictionary = Table(
@@ -58,19 +65,29 @@ dictionary = Table(
     Column("id", Integer, primary_key=True),
     Column("name", String, nullable=False, unique=True),  # slug, used in URLs
     Column("title", String, nullable=False),
+    Column("family", String, nullable=False),  # dictionaries that differ in nothing but their seed share it
     Column("kind", String, nullable=False),  # random-sign, data-points, topk-sae, …
     Column("trained", Boolean, nullable=False),
     Column("site_id", ForeignKey("site.id"), nullable=False),
     Column("m", Integer, nullable=False),
-    Column("k", Integer, nullable=False),
+    Column("natural_size", Boolean, nullable=False),  # m is what the kind gives, not what the others share
+    Column("k", Integer),  # null where the rule sets no number
     Column("rule", String, nullable=False),  # activation rule: topk, …
-    Column("encoding", String, nullable=False),  # centred, raw
-    Column("decoder", String, nullable=False),  # least-squares, tied, trained
+    Column("encoding", String, nullable=False),  # centred, raw, whitened, own
+    Column("decoder", String, nullable=False),  # least-squares, tied, trained, own, none
     Column("seed", Integer, nullable=False),
-    Column("fve", Float, nullable=False),  # fraction of variance explained on held-out documents
-    Column("fve_fit", Float, nullable=False),  # … on the documents that fitted it
-    Column("l0", Float, nullable=False),  # mean number of features that fire on a token
+    # Figures: docs/measures.md has each formula. Null where there is no decoder, or where it was not asked for.
+    Column("fve", Float),  # fraction of variance explained on held-out documents
+    Column("fve_fit", Float),  # … on the documents that fitted it
+    Column("mse", Float),  # mean squared error, per dimension, on held-out documents
+    Column("floor_isotropic", Float),  # FVE of random directions of this size on isotropic Gaussian tokens
+    Column("floor_covariance", Float),  # … on Gaussian tokens with the covariance of the activations
+    Column("l0", Float),  # mean number of features that fire on a token
     Column("alive", Float, nullable=False),  # share of features that fired at least once
+    Column("above_1pct", Float, nullable=False),  # share of features that fire on more than 1% of tokens
+    Column("above_10pct", Float, nullable=False),  # … more than 10%
+    Column("ce_recovered", Float),  # share of the cross-entropy lost by mean-ablation that its reconstruction recovers
+    Column("kl_score", Float),  # the same of the KL divergence from the whole model
     Column("weights_hash", String, nullable=False),  # SHA-256 of encoder, decoder, biases
     Column("provenance", JSON, nullable=False),  # config of this dictionary; training curve and seconds where trained
 )
@@ -99,16 +116,23 @@ feature = Table(
     metadata,
     Column("dictionary_id", ForeignKey("dictionary.id"), primary_key=True),
     Column("index", Integer, primary_key=True),
-    Column("state", String, nullable=False),  # live, rare (too few contexts for a page), silent (never fired here)
+    Column("state", String, nullable=False),  # app.store.features.State
     Column("count", Integer, nullable=False),  # tokens on which it fires
     Column("frequency", Float, nullable=False),  # count over unmasked tokens
     Column("contexts", Integer, nullable=False),  # top contexts held
     Column("max", Float, nullable=False),
+    Column("min", Float),  # of the negative tail; null unless the rule has one
     Column("mean", Float, nullable=False),  # over the tokens on which it fires
     Column("peak_entropy", Float, nullable=False),  # nats, of the peak tokens of the top contexts
     Column("single_token", Boolean, nullable=False),  # one and the same peak token in all top contexts
-    Column("top_token", String, nullable=False),  # most common peak token ("" where silent)
+    Column("top_token", String, nullable=False),  # most common peak token ("" where it never fired)
     Column("histogram", JSON, nullable=False),  # {"first": b, "counts": […]}: bin b is [2^(b/8), 2^((b+1)/8))
+    Column("decile_slope", Float),  # docs/measures.md has this one and the next two
+    Column("second_frequency", Float),  # share of the second corpus's tokens on which it fires
+    Column("second_stability", Float),
+    Column(
+        "outputs", JSON(none_as_null=True)
+    ),  # {"top": [[token, value], …], "bottom": […]}: logit lens
     Index("feature_by_frequency", "dictionary_id", "frequency"),
     Index("feature_by_max", "dictionary_id", "max"),
     Index("feature_by_entropy", "dictionary_id", "peak_entropy"),
@@ -121,5 +145,28 @@ hit = Table(  # app.store.packing says what a blob holds
     Column("feature", Integer, primary_key=True),
     Column("group", String, primary_key=True),  # top; q1 (strongest fifth of its contexts) … q5 (weakest)
     Column("blob", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+relation = (
+    Table(  # a feature's nearest features in one dictionary; app.store.packing.pack_related says what a blob holds
+        "relation",
+        metadata,
+        Column("dictionary_id", Integer, primary_key=True),
+        Column("feature", Integer, primary_key=True),
+        Column("other_id", Integer, primary_key=True),  # the dictionary that they are of: its own, or another
+        Column("kind", String, primary_key=True),  # neighbour (value: cosine), cofiring (value: Jaccard index)
+        Column("blob", LargeBinary, nullable=False),
+        sqlite_with_rowid=False,
+    )
+)
+
+comparison = Table(  # what one dictionary's directions find in another's; not symmetric
+    "comparison",
+    metadata,
+    Column("dictionary_id", Integer, primary_key=True),
+    Column("other_id", Integer, primary_key=True),
+    Column("mmcs", Float, nullable=False),  # mean over its features of the largest cosine with one of the other's
+    Column("curves", JSON, nullable=False),  # {"quantiles": […], "1": […], "10": […], "100": […]}: cosine by neighbour
     sqlite_with_rowid=False,
 )

@@ -13,9 +13,13 @@ from sqlalchemy.pool import QueuePool
 
 from app.errors import NotFound, UserError
 from app.store import feature_schema as t
-from app.store.packing import PackedHit, unpack
+from app.store.packing import PackedHit, unpack, unpack_related
 
 Group = Literal["top", "q1", "q2", "q3", "q4", "q5"]
+State = Literal["live", "rare", "never", "dead"]
+"""`rare`: fires in too few contexts for a page. `never`: fired on no token of this corpus. `dead`: no text makes it fire
+(a zero or non-finite encoder row), or it was dead by its training and never fired here."""
+RelationKind = Literal["neighbour", "cofiring"]
 SORTS = {
     "index": t.feature.c.index,
     "frequency": t.feature.c.frequency,
@@ -43,6 +47,11 @@ class Site:
     median_norm: float
     gamma: float
     spread: float
+    weights: str
+    embeddings: str
+    second_corpus: str | None
+    second_tokens: int | None
+    drift: dict[str, float] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +59,28 @@ class Dictionary:
     id: int
     name: str
     title: str
+    family: str
     kind: str
     trained: bool
     site_id: int
     m: int
-    k: int
+    natural_size: bool
+    k: int | None
     rule: str
     encoding: str
     decoder: str
     seed: int
-    fve: float
-    fve_fit: float
-    l0: float
+    fve: float | None
+    fve_fit: float | None
+    mse: float | None
+    floor_isotropic: float | None
+    floor_covariance: float | None
+    l0: float | None
     alive: float
+    above_1pct: float
+    above_10pct: float
+    ce_recovered: float | None
+    kl_score: float | None
     weights_hash: str
     provenance: dict[str, Any]
 
@@ -71,16 +89,48 @@ class Dictionary:
 class Feature:
     dictionary_id: int
     index: int
-    state: Literal["live", "rare", "silent"]
+    state: State
     count: int
     frequency: float
     contexts: int
     max: float
+    min: float | None
     mean: float
     peak_entropy: float
     single_token: bool
     top_token: str
     histogram: dict[str, Any]
+    decile_slope: float | None
+    second_frequency: float | None
+    second_stability: float | None
+    outputs: dict[str, list[tuple[str, float]]] | None  # "top" and "bottom": tokens of the vocabulary and their values
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """One feature among those nearest to another; `value` is a cosine, or the Jaccard index of the tokens they fire on."""
+
+    feature: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """The features of one dictionary that are nearest to some feature, nearest first."""
+
+    other_id: int
+    kind: RelationKind
+    features: tuple[Related, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How much of one dictionary another holds. `curves`: by neighbour ("1", "10", "100"), the cosines at `quantiles`."""
+
+    dictionary_id: int
+    other_id: int
+    mmcs: float
+    curves: dict[str, list[float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +172,15 @@ class FeatureFilter:
 class FeatureStore:
     """A feature store on disk.
 
-    Raises UserError where the file is no feature store or was written by a newer dartboard, NotFound where it is missing.
+    Raises UserError where the file is no feature store or was written by another version's schema, NotFound where it is
+    missing.
     """
 
     def __init__(self, path: Path) -> None:
-        check_store(path)
+        if check_store(path) < t.SCHEMA_VERSION:
+            raise UserError(
+                f"{path} was written by an older dartboard; make it anew with `dartboard build BUILD.toml`."
+            )
         self.path = path
         uri = f"file:{path.resolve().as_posix().replace('?', '%3f').replace('#', '%23')}?mode=ro&immutable=1"
         self.engine: Engine = create_engine(
@@ -219,6 +273,23 @@ class FeatureStore:
             blob = connection.execute(query).scalar_one_or_none()
         return unpack(blob) if blob is not None else ()
 
+    def relations(self, dictionary_id: int, index: int) -> tuple[Relation, ...]:
+        """What is nearest to a feature: neighbours, then features that fire with it; its own dictionary's come first."""
+        r = t.relation.c
+        query = select(r.other_id, r.kind, r.blob).where(r.dictionary_id == dictionary_id, r.feature == index)
+        with self.engine.connect() as connection:
+            rows = connection.execute(query.order_by(r.kind.desc(), r.other_id != dictionary_id, r.other_id)).all()
+        return tuple(
+            Relation(row.other_id, row.kind, tuple(Related(*pair) for pair in unpack_related(row.blob))) for row in rows
+        )
+
+    def comparisons(self, dictionary_id: int) -> tuple[Comparison, ...]:
+        """What a dictionary's directions find in those of each dictionary that it was compared with, by id."""
+        c = t.comparison.c
+        query = select(t.comparison).where(c.dictionary_id == dictionary_id).order_by(c.other_id)
+        with self.engine.connect() as connection:
+            return tuple(Comparison(**row._mapping) for row in connection.execute(query))
+
     def contexts(self, ids: Iterable[int]) -> dict[int, Context]:
         return self._contexts([t.context.c.id.in_(sorted(set(ids)))])
 
@@ -249,8 +320,8 @@ class FeatureStore:
         return sha.hexdigest()
 
 
-def check_store(path: Path) -> None:
-    """Raise NotFound or UserError where `path` is not a feature store that this version reads."""
+def check_store(path: Path) -> int:
+    """The schema of the feature store at `path`. Raises NotFound, or UserError where it is none, or newer than this version."""
     if not path.is_file():
         raise NotFound(f"There is no feature store at {path}; make one with `dartboard build BUILD.toml`.")
     try:
@@ -270,3 +341,4 @@ def check_store(path: Path) -> None:
         raise UserError(
             f"{path} has schema {version}, newer than the {t.SCHEMA_VERSION} that this dartboard reads; upgrade dartboard."
         )
+    return int(version)

@@ -81,3 +81,27 @@ def unpack(blob: bytes) -> tuple[PackedHit, ...]:
         PackedHit(c, p, tuple(positions[end - n : end]), tuple(values[end - n : end]))
         for c, p, n, end in zip(context.tolist(), peak.tolist(), active.tolist(), ends, strict=True)
     )
+
+
+def pack_related(features: NDArray[np.integer], values: NDArray[np.floating]) -> list[bytes]:
+    """One blob a row of `features[row, n]` and `values[row, n]`, little-endian: u32 feature[n], then f32 value[n].
+
+    Features below 0 stand for none, and end their row.
+    """
+    rows, n = features.shape
+    sizes = (features >= 0).sum(1)
+    whole = np.empty((rows, 2 * n), "<u4")
+    whole[:, :n] = features
+    whole[:, n:] = np.ascontiguousarray(values, "<f4").view("<u4")
+    return [
+        (row if size == n else np.concatenate([row[:size], row[n : n + size]])).tobytes()
+        for row, size in zip(whole, sizes.tolist(), strict=True)
+    ]
+
+
+def unpack_related(blob: bytes) -> list[tuple[int, float]]:
+    """The (feature, value) pairs of a blob, in stored order."""
+    count = len(blob) // 8
+    features: list[int] = np.frombuffer(blob, "<u4", count).tolist()
+    values: list[float] = np.frombuffer(blob, "<f4", count, 4 * count).tolist()
+    return list(zip(features, values, strict=True))

@@ -53,11 +53,11 @@ def test_without_a_store_the_pages_say_which_command_to_run(tmp_path):
 
 
 def test_a_store_without_a_live_feature_still_has_its_pages(data_folder):
-    """A copy of the real store in which every feature is silent, as after a dictionary died in training."""
+    """A copy of the real store in which every feature fires never, as after a dictionary died in training."""
     with sqlite3.connect(data_folder / "features.sqlite") as connection:
         connection.execute("DELETE FROM hit")
         connection.execute(
-            "UPDATE feature SET state = 'silent', count = 0, frequency = 0, contexts = 0, max = 0, mean = 0, peak_entropy = 0,"
+            "UPDATE feature SET state = 'never', count = 0, frequency = 0, contexts = 0, max = 0, mean = 0, peak_entropy = 0,"
             """ single_token = 0, top_token = '', histogram = '{"first": 0, "counts": []}'"""
         )
     connection.close()

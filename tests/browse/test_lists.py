@@ -64,7 +64,7 @@ listings = st.builds(
     Listing,
     sort=st.sampled_from(["index", "frequency", "max", "mean", "entropy"]),
     order=st.sampled_from(["asc", "desc"]),
-    state=st.sampled_from([None, "live", "rare", "silent"]),
+    state=st.sampled_from([None, "live", "rare", "never", "dead"]),
     single=st.sampled_from([None, "yes", "no"]),
     token=st.sampled_from([None, "e", " t", "%", "_", "THE", "<", "\\", "&x=1", "é"]),
     min_frequency=maybe_share,

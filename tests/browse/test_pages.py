@@ -25,8 +25,10 @@ def test_home_names_every_dictionary_with_its_figures(client, store):
 def test_a_dictionary_page_counts_its_states_and_says_where_it_came_from(client, store, trained):
     page = text(client.get(f"/dictionaries/{trained.name}").text)
     states = [feature.state for feature in store.features(trained.id)]
-    for name in ("live", "rare", "silent"):
+    for name in ("live", "rare"):
         assert f"{name.title()} {r.whole(states.count(name))}" in page
+    assert f"Never fired {r.whole(states.count('never'))}" in page
+    assert f"Dead {r.whole(states.count('dead'))}" in page
     site = next(site for site in store.sites() if site.id == trained.site_id)
     for fact in (
         trained.weights_hash,
@@ -116,7 +118,7 @@ def test_the_histogram_of_a_feature_counts_its_tokens(live):
 
 @pytest.mark.parametrize(
     ("state", "words"),
-    [("live", "top contexts"), ("rare", "too few contexts for a full page"), ("silent", "never fired on the")],
+    [("live", "top contexts"), ("rare", "too few contexts for a full page"), ("never", "never fired on the")],
 )
 def test_each_state_is_explained(client, store, trained, state, words, small_store):
     candidates = [
@@ -129,7 +131,7 @@ def test_each_state_is_explained(client, store, trained, state, words, small_sto
     for dictionary, feature in candidates:
         page = text(client.get(f"/dictionaries/{dictionary.name}/features/{feature.index}").text)
         assert words.lower() in page.lower()
-        assert ("Top contexts" in page) == (state != "silent")
+        assert ("Top contexts" in page) == (state != "never")
         assert ("By strength" in page) == (state == "live")
 
 

@@ -42,7 +42,7 @@ def feature(store: FeatureStore, dictionary: Dictionary) -> Feature:
 
 @pytest.fixture(scope="module")
 def addresses(store: FeatureStore, dictionary: Dictionary, feature: Feature) -> dict[str, str]:
-    silent = store.features(dictionary.id, where=FeatureFilter(state="silent"), limit=1)
+    never = store.features(dictionary.id, where=FeatureFilter(state="never"), limit=1)
     pages = {
         "home": "/",
         "dictionary": f"/dictionaries/{dictionary.name}",
@@ -53,7 +53,7 @@ def addresses(store: FeatureStore, dictionary: Dictionary, feature: Feature) -> 
         "compare at random": "/compare?by=random&seed=1&at=2",
         "not found": f"/dictionaries/{dictionary.name}/features/999999",
     }
-    return pages | {f"silent {f.index}": f"/dictionaries/{dictionary.name}/features/{f.index}" for f in silent}
+    return pages | {f"never {f.index}": f"/dictionaries/{dictionary.name}/features/{f.index}" for f in never}
 
 
 def indices(page: Page) -> list[str]:

@@ -81,7 +81,7 @@ def test_the_store_holds_what_the_build_file_asks_for(uninterrupted: Path) -> No
         assert 0 < dictionary.fve < 1
         assert 0 < dictionary.l0 <= 4
         features = store.features(dictionary.id)
-        assert dictionary.alive == sum(f.state != "silent" for f in features) / 64
+        assert dictionary.alive == sum(f.state not in ("never", "dead") for f in features) / 64
         for feature in features[:10]:
             top = store.hits(dictionary.id, feature.index)
             assert len(top) == feature.contexts

@@ -66,15 +66,15 @@ def test_pages_are_rank_quantiles_of_the_sample() -> None:
     assert sum(len(groups[f"q{q}"].take(np.flatnonzero(groups[f"q{q}"].feature == 1))) for q in range(1, 6)) == 4
 
 
-def test_facts_of_live_rare_and_silent_features() -> None:
+def test_facts_of_live_rare_and_never_features() -> None:
     every = make_hits([(0, c, 8, 4.0) for c in range(6)] + [(1, 0, 3, 2.0), (1, 1, 3, 1.0)])
     summary = Summary(every, every, totals(3, every))
     peak_tokens = np.array([5, 5, 5, 5, 7, 7, 9, 9])
-    live, rare, silent = feature_facts(summary, every, peak_tokens, unmasked=100, unit=0.5, wanted=5)
-    assert (live.state, rare.state, silent.state) == ("live", "rare", "silent")
+    live, rare, never = feature_facts(summary, every, peak_tokens, unmasked=100, unit=0.5, wanted=5)
+    assert (live.state, rare.state, never.state) == ("live", "rare", "never")
     assert (live.count, live.frequency, live.contexts, live.max, live.mean) == (6, 0.06, 6, 4.0, 4.0)
     assert live.peak_entropy == pytest.approx(-(4 / 6 * np.log(4 / 6) + 2 / 6 * np.log(2 / 6)))
-    assert (live.single_token, rare.single_token, silent.single_token) == (False, True, False)
-    assert (live.top_hit, rare.top_hit, silent.top_hit) == (0, 6, None)
-    assert silent.histogram == {"first": 0, "counts": []}
+    assert (live.single_token, rare.single_token, never.single_token) == (False, True, False)
+    assert (live.top_hit, rare.top_hit, never.top_hit) == (0, 6, None)
+    assert never.histogram == {"first": 0, "counts": []}
     assert live.histogram == {"first": 200 - 24 * 8, "counts": [6]}

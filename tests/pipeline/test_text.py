@@ -29,3 +29,12 @@ def test_a_character_cut_off_by_the_context_shows_the_replacement(tiny_tokenizer
     strings, leaders = TokenText(tiny_tokenizer).show(ids[:2])
     assert strings[0] == "\ufffd"
     assert leaders.tolist() == [0, 1]
+
+
+def test_a_token_alone_is_its_text_or_its_bytes(tiny_tokenizer: PreTrainedTokenizerFast) -> None:
+    shown = TokenText(tiny_tokenizer)
+    tokens = [shown.token(id) for id in tiny_tokenizer(" the 🎯")["input_ids"]]
+    assert tokens[0] == " the"
+    named = " ".join(token.strip("<>") for token in tokens if token.startswith("<"))
+    assert bytes.fromhex(named).decode("utf-8").strip() == "🎯"
+    assert shown.token(10**6) == ""
