@@ -1,0 +1,55 @@
+"""The k largest pre-activations of each token, exact on ties: among equal values the lower index wins.
+
+On a CPU this stands beside the encoder product in every token's way, so numba compiles it (`pipeline.kernels`): three to
+seven microseconds a row of 9,216 to 24,576 values, where torch takes 17 to 60. Without numba, and on other devices, torch does it.
+"""
+
+import functools
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def top_k(pre: Tensor, k: int, index: Tensor, value: Tensor) -> None:
+    """Fill `index[row, k]` (int32) and `value[row, k]` (float32) from `pre[row, m]` (float32 or bfloat16), 1 ≤ k ≤ m.
+
+    The order within a row is not said. Raises FloatingPointError where a value is NaN.
+    """
+    kernels = _kernels() if pre.device.type == "cpu" else None
+    if kernels is None:
+        top_k_of_torch(pre, k, index, value)
+        return
+    if pre.dtype == torch.bfloat16:
+        finite = kernels.select_half(pre.view(torch.int16).numpy().view(np.uint16), k, index.numpy(), value.numpy())
+    else:
+        finite = kernels.select(pre.numpy(), k, index.numpy(), value.numpy())
+    if not finite:
+        raise FloatingPointError("a pre-activation is NaN")
+
+
+def top_k_of_torch(pre: Tensor, k: int, index: Tensor, value: Tensor) -> None:
+    """The same by torch alone, on any device, which leaves open which of equal values it gives: those are put right."""
+    top = pre.topk(k, dim=1)
+    if bool(top.values[:, 0].isnan().any()):  # torch takes NaN for the largest
+        raise FloatingPointError("a pre-activation is NaN")
+    chosen, least = top.indices, top.values[:, -1:]
+    tied = ((pre == least).sum(1) > (top.values == least).sum(1)).nonzero()[:, 0]
+    if len(tied):
+        equal = pre[tied] == least[tied]
+        place = equal.cumsum(1) - 1 + (top.values[tied] > least[tied]).sum(1, keepdim=True)
+        row, column = (equal & (place < k)).nonzero(as_tuple=True)
+        chosen[tied[row], place[row, column]] = column
+    index.copy_(chosen)
+    value.copy_(top.values)
+
+
+@functools.cache
+def _kernels() -> Any:
+    """The compiled functions; None where numba is not installed."""
+    try:
+        from pipeline import kernels
+    except ImportError:
+        return None
+    return kernels
