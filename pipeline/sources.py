@@ -7,7 +7,7 @@ import importlib.util
 from pathlib import Path
 
 from app.errors import NotFound, UserError
-from pipeline.config import CorpusConfig, ModelConfig
+from pipeline.config import CorpusConfig, FileConfig, ModelConfig
 from pipeline.hashing import fingerprint, hash_files
 
 SUFFIXES = {".txt": "text", ".md": "text", ".raw": "text", ".text": "text", ".jsonl": "jsonl", ".parquet": "parquet"}
@@ -79,3 +79,11 @@ def corpus_hash(config: CorpusConfig) -> str:
     """SHA-256 of the files; of the name, subset and split where the corpus is a Hugging Face data set."""
     files = corpus_files(config)
     return hash_files(files) if files else fingerprint("dataset", config.source, config.subset, config.split)
+
+
+def weights_hash(config: FileConfig) -> str:
+    """SHA-256 of a dictionary's files. Raises NotFound."""
+    path = Path(config.source).expanduser()
+    if not path.exists():
+        raise NotFound(f"dictionary {config.name!r}: there is no file or folder {config.source}; check `source`.")
+    return hash_files(sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path])

@@ -1,0 +1,114 @@
+"""Activations on disk, in shards: for what reads them more than once, and for later builds that use them in place of the model.
+
+Kept activations are a folder: `contexts/` (what text they are of), `shard-*.safetensors` (`layer-L[context · position, d]`
+in the model's precision) and `kept.json` (model, layers, corpus, hashes, versions).
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from app.errors import UserError
+from pipeline.corpus import Contexts
+from pipeline.files import read_tensors, write_json, write_tensors
+from pipeline.sample import Layout, Mask, Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What kept activations are of."""
+
+    model: str  # hash of its files and control options
+    layers: tuple[int, ...]
+    corpus: str  # hash
+    contexts: int
+    context_length: int
+    versions: dict[str, str]
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / "kept.json", asdict(self))
+
+    def check(self, wanted: "Manifest", folder: Path) -> None:
+        """Raises UserError where these activations are not what `wanted` asks for."""
+        missing = sorted(set(wanted.layers) - set(self.layers))
+        if missing:
+            raise UserError(
+                f"{folder} keeps layers {', '.join(map(str, self.layers))}, but the build asks for layer {missing[0]} too."
+            )
+        if (self.contexts, self.context_length) != (wanted.contexts, wanted.context_length):
+            raise UserError(
+                f"{folder} keeps {self.contexts} contexts of {self.context_length} tokens; write contexts = {self.contexts} "
+                f"and context_length = {self.context_length} for this site."
+            )
+        for what, mine, theirs in (
+            ("another model (or another precision or control of it)", self.model, wanted.model),
+            ("another corpus", self.corpus, wanted.corpus),
+        ):
+            if mine != theirs:
+                raise UserError(f"{folder} keeps activations of {what}; name the one that they were made with.")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Manifest":
+        """Raises UserError where the folder holds no kept activations."""
+        try:
+            facts = json.loads((folder / "kept.json").read_text("utf-8"))
+            return cls(**{**facts, "layers": tuple(facts["layers"])})
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise UserError(
+                f"{folder} holds no kept activations (kept.json: {error}); "
+                "make them with keep_activations = true in a build, or drop `activations`."
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One layer of kept activations."""
+
+    folder: Path
+    layer: int
+    contexts: Contexts
+    mask: Mask
+
+    @property
+    def count(self) -> int:
+        return Layout(self.contexts.count).count
+
+    def fit_sizes(self) -> list[int]:
+        """Fitting tokens of each shard; found once, then read from a file beside the shards."""
+        path = self.folder / f"fitting-{self.layer}.json"
+        if not path.is_file():
+            write_json(path, [len(self.fit_rows(shard)) for shard in range(self.count)])
+        sizes: list[int] = json.loads(path.read_text("utf-8"))
+        return sizes
+
+    def fit_rows(self, shard: int) -> Tensor:
+        """`x[token, d]`, float32, of the unmasked tokens of a shard whose documents may fit dictionaries."""
+        span = Layout(self.contexts.count).span(shard)
+        if self.contexts.held_out[span].all():
+            return torch.zeros(0, 0)
+        activations = read_shard(self.folder, shard)[self.layer]
+        rows = Rows.of(activations, self.mask.allowed(self.contexts.tokens[span], activations), span.start)
+        return rows.x[torch.from_numpy(~self.contexts.held_out[rows.context])]
+
+
+def shard_path(folder: Path, shard: int) -> Path:
+    return folder / f"shard-{shard:06d}.safetensors"
+
+
+def write_shard(folder: Path, shard: int, activations: dict[int, Tensor]) -> None:
+    write_tensors(shard_path(folder, shard), {f"layer-{layer}": x for layer, x in activations.items()})
+
+
+def read_shard(folder: Path, shard: int) -> dict[int, Tensor]:
+    """`activations[context · position, d]` by layer. Raises UserError where the file is damaged or not there."""
+    path = shard_path(folder, shard)
+    if not path.is_file():
+        raise UserError(f"{path} is not there; keep these activations again.")
+    try:
+        return {int(name.removeprefix("layer-")): tensor for name, tensor in read_tensors(path).items()}
+    except SafetensorError as error:
+        raise UserError(f"{path} is not whole ({error}); delete it, and keep these activations again.") from error
