@@ -2,7 +2,8 @@
 
 A window holds `context_length` tokens of one document (the tokenizer's BOS first, where it adds one); what is left at a
 document's end is dropped, so no context is padded. Windows go to a file on disk as they come; memory holds twelve bytes
-a window. Contexts are stored in order of their hash, so that any shard is a random sample of the whole corpus.
+a window. Contexts are stored in order of their hash, those of held-out documents first, so that any run of shards is a
+random sample of one part or the other.
 """
 
 import json
@@ -41,11 +42,24 @@ class Contexts:
     def length(self) -> int:
         return int(self.tokens.shape[1])
 
+    def save(self, folder: Path) -> None:
+        write_array(folder / "tokens.npy", np.asarray(self.tokens))
+        write_array(folder / "document.npy", self.document)
+        write_array(folder / "held_out.npy", self.held_out)
+        titles = [self.titles[document] for document in range(len(self.titles))]
+        write_json(folder / "contexts.json", {"windows": self.windows, "titles": titles})
+
 
 def draw_contexts(
-    corpus: CorpusConfig, site: SiteConfig, tokenizer: Any, seed: int, folder: Path, advance: Callable[[int], None]
+    corpus: CorpusConfig,
+    site: SiteConfig,
+    tokenizer: Any,
+    seed: int,
+    folder: Path,
+    advance: Callable[[int], None],
+    hold_out: bool = True,
 ) -> None:
-    """Write the sample to `folder`; `advance` is told of documents as they are read.
+    """Write the sample to `folder`; `advance` is told of documents as they are read. Nothing is held out of a second text.
 
     Raises UserError where the corpus is too small.
     """
@@ -74,20 +88,29 @@ def draw_contexts(
             f"has {found}; lower `contexts` or `context_length`, or bring more text."
         )
     document = np.concatenate(documents)
-    order = np.argsort(mix(derive(seed, "contexts", site.name), document, np.concatenate(starts)), kind="stable")
+    order = np.argsort(mix(derive(seed, "contexts", corpus.name), document, np.concatenate(starts)), kind="stable")
     chosen = order[: site.contexts]
-    windows = np.memmap(raw, "<u4", "r", shape=(found, site.context_length))
-    owners, dense = np.unique(document[chosen], return_inverse=True)
-    held_out = mix(derive(seed, "held-out", site.name), owners) < np.uint64(int(site.held_out * 2.0**63) * 2)
-    if held_out.all() or not held_out.any():
+    owners = np.unique(document[chosen])
+    held_out = mix(derive(seed, "held-out", corpus.name), owners) < np.uint64(int(site.held_out * 2.0**63) * 2)
+    if not hold_out:
+        held_out[:] = False
+    elif held_out.all() or not held_out.any():
         raise UserError(
             f"site {site.name!r}: {len(owners)} documents are too few to hold out a share of {site.held_out}; "
             "bring more text, or split it into more documents (`documents`)."
         )
-    write_array(folder / "tokens.npy", windows[chosen].astype(np.int32))
-    write_array(folder / "document.npy", dense.astype(np.int32))
-    write_array(folder / "held_out.npy", held_out[dense])
-    write_json(folder / "contexts.json", {"windows": found, "titles": [titles[owner] for owner in owners]})
+    dense = np.searchsorted(owners, document[chosen])
+    first = np.argsort(~held_out[dense], kind="stable")
+    chosen, dense = chosen[first], dense[first]
+    windows = np.memmap(raw, "<u4", "r", shape=(found, site.context_length))
+    contexts = Contexts(
+        tokens=windows[chosen].astype(np.int32),
+        document=dense.astype(np.int32),
+        held_out=held_out[dense],
+        titles={number: titles[owner] for number, owner in enumerate(owners)},
+        windows=found,
+    )
+    contexts.save(folder)
     del windows
     raw.unlink()
 

@@ -52,12 +52,15 @@ def test_the_sample_depends_on_the_seed_alone(
     assert not np.array_equal(first.tokens, other.tokens)
 
 
-def test_a_larger_sample_begins_with_the_smaller(
+def test_a_larger_sample_holds_the_smaller_and_held_out_documents_come_first(
     text_file: Path, tiny_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
     small = draw(corpus(text_file), site(contexts=100), tiny_tokenizer, tmp_path / "s")
     large = draw(corpus(text_file), site(contexts=400), tiny_tokenizer, tmp_path / "l")
-    assert np.array_equal(large.tokens[:100], small.tokens)
+    assert {tuple(row) for row in small.tokens.tolist()} <= {tuple(row) for row in large.tokens.tolist()}
+    for drawn in (small, large):
+        assert drawn.held_out.tolist() == sorted(drawn.held_out, reverse=True)
+        assert 0 < drawn.held_out.sum() < drawn.count / 2
 
 
 def test_whole_documents_are_held_out(text_file: Path, tiny_tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
