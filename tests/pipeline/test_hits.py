@@ -1,8 +1,11 @@
-"""The summary against a brute-force computation, for any sharding and any order of merging."""
+"""The summary against a brute-force computation on dense codes, for any rule, any sharding and any order of merging."""
 
 from collections import defaultdict
+from dataclasses import fields
 from itertools import pairwise
+from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,123 +15,233 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline import hits
-from pipeline.dictionaries import Codes
+from pipeline.dictionaries import Codes, Dictionary
 from pipeline.hashing import mix
-from pipeline.hits import Hits, Keep, Summary
+from pipeline.hits import Accumulator, Hits, Keep, Summary
+from pipeline.totals import BINS, BINS_PER_OCTAVE, LOWEST_OCTAVE, bins_of
 
-M, K, CONTEXTS, LENGTH = 6, 2, 12, 5
+M, CONTEXTS, LENGTH = 6, 12, 5
 KEEP = Keep(top=3, sample=4, seed=9, unit=2.0**-20)
 DOCUMENT = np.array([0, 0, 1, 2, 2, 2, 3, 4, 5, 5, 6, 7], np.int32)
+ALLOWED = np.random.default_rng(5).random((CONTEXTS, LENGTH)) < 0.8  # some positions are masked, as in a real text
 # few distinct values, so that ties between contexts are common
-VALUES = st.sampled_from([0.0, 0.25, 0.5, 0.5, 1.0, 3.0])
+POSITIVE = [0.0, 0.25, 0.5, 0.5, 1.0, 3.0]
+SIGNED = [0.0, 0.25, -0.25, 0.5, -0.5, -1.0, 3.0]
+Dense = NDArray[np.float32]  # dense[context, position, feature]; 0 where a feature does not fire
 
 
-@st.composite
-def codings(draw: st.DrawFn) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """`index[context, position, k]` (distinct within a token) and `value[context, position, k]`."""
-    tokens = CONTEXTS * LENGTH
-    index = [draw(st.permutations(range(M)))[:K] for _ in range(tokens)]
-    value = draw(st.lists(VALUES, min_size=tokens * K, max_size=tokens * K))
-    return (
-        np.array(index, np.int32).reshape(CONTEXTS, LENGTH, K),
-        np.array(value, np.float32).reshape(CONTEXTS, LENGTH, K),
-    )
+def densities(values: list[float]) -> st.SearchStrategy[Dense]:
+    """Codes of any L0: from tokens on which nothing fires to tokens on which everything does."""
+    count = CONTEXTS * LENGTH * M
+    firing = st.lists(st.sampled_from(values), min_size=count, max_size=count)
+    return firing.map(lambda flat: np.array(flat, np.float32).reshape(CONTEXTS, LENGTH, M))
 
 
-def summary(index: NDArray[np.int32], value: NDArray[np.float32], contexts: range) -> Summary:
-    context, position = np.repeat(contexts, LENGTH), np.tile(np.arange(LENGTH), len(contexts))
-    some = slice(contexts.start, contexts.stop)
-    codes = Codes.of_top(torch.from_numpy(index[some].reshape(-1, K)), torch.from_numpy(value[some].reshape(-1, K)))
-    return hits.summarise(hits.find_hits(codes, context, position, DOCUMENT), M, KEEP)
+def ragged(dense: Dense, contexts: range) -> tuple[Codes, NDArray[np.int64], NDArray[np.int64]]:
+    """The codes of the unmasked tokens of some contexts, the features of a token in no particular order."""
+    context, position = np.nonzero(ALLOWED[contexts.start : contexts.stop])
+    rows = dense[context + contexts.start, position]
+    token, feature = np.nonzero(rows)
+    order = np.lexsort((mix(1, feature), token))
+    token, feature = token[order], feature[order]
+    start = np.r_[0, np.cumsum((rows != 0).sum(1))]
+    codes = Codes(*(torch.from_numpy(a) for a in (start, feature.astype(np.int32), rows[token, feature])))
+    return codes, context + contexts.start, position
 
 
-def listed(found: Hits) -> list[tuple[int, int, int, float, dict[int, float]]]:
+def summary(dense: Dense, *shards: range, signed: bool = False) -> Summary:
+    """What one accumulator makes of some shards."""
+    accumulator = Accumulator(M, KEEP, signed)
+    for contexts in shards:
+        accumulator.absorb(*ragged(dense, contexts), DOCUMENT)
+    return accumulator.summary()
+
+
+def listed(found: Hits) -> list[tuple[int, int, int, int, float, dict[int, float]]]:
     ends = np.cumsum(found.active)
+    tokens = [slice(end - active, end) for end, active in zip(ends.tolist(), found.active.tolist(), strict=True)]
     return [
         (
             int(found.feature[i]),
             int(found.context[i]),
+            int(found.document[i]),
             int(found.peak[i]),
             float(found.value[i]),
-            dict(
-                zip(
-                    *(part[ends[i] - found.active[i] : ends[i]].tolist() for part in (found.positions, found.values)),
-                    strict=True,
-                )
-            ),
+            dict(zip(found.positions[some].tolist(), found.values[some].tolist(), strict=True)),
         )
-        for i in range(len(found))
+        for i, some in enumerate(tokens)
     ]
 
 
-def equal(left: Summary, right: Summary) -> bool:
-    totals = all(
-        np.array_equal(getattr(left.totals, name), getattr(right.totals, name))
-        for name in ("count", "contexts", "sum", "max", "histogram")
-    )
-    return totals and listed(left.top) == listed(right.top) and listed(left.sample) == listed(right.sample)
+def same(left: Any, right: Any) -> bool:
+    """Byte for byte."""
+    if isinstance(left, np.ndarray):
+        return left.dtype == right.dtype and np.array_equal(left, right)
+    return all(same(getattr(left, field.name), getattr(right, field.name)) for field in fields(left))
 
 
-@settings(max_examples=60, deadline=None)
-@given(codings())
-def test_a_summary_equals_brute_force(coding: tuple[NDArray[np.int32], NDArray[np.float32]]) -> None:
-    index, value = coding
+def by_hand(dense: Dense, side: int) -> list[tuple[int, int, int, int, float, dict[int, float]]]:
+    """Every hit of the activations of one sign, in order of feature and context."""
     active: dict[tuple[int, int], dict[int, float]] = defaultdict(dict)
-    for context, position, slot in np.ndindex(CONTEXTS, LENGTH, K):
-        if value[context, position, slot] > 0:
-            active[int(index[context, position, slot]), context][position] = float(value[context, position, slot])
+    for context, position, feature in np.ndindex(dense.shape):
+        if ALLOWED[context, position] and dense[context, position, feature] * side > 0:
+            active[feature, context][position] = float(dense[context, position, feature])
     every = []
-    for (feature, context), tokens in active.items():
-        best = max(tokens.values())
-        every.append((feature, context, min(p for p, v in tokens.items() if v == best), best, tokens))
-    top, sample = [], []
+    for (feature, context), tokens in sorted(active.items()):
+        best = max(tokens.values(), key=lambda value: value * side)
+        peak = min(position for position, value in tokens.items() if value == best)
+        every.append((feature, context, int(DOCUMENT[context]), peak, best, tokens))
+    return every
+
+
+def strongest(every: list[Any], feature: int) -> list[Any]:
+    """The best of each document first, then by strength and context."""
+    mine = sorted((hit for hit in every if hit[0] == feature), key=lambda hit: (-abs(hit[4]), hit[1]))
+    firsts: dict[int, Any] = {}
+    for hit in mine:
+        firsts.setdefault(hit[2], hit)
+    return list(firsts.values())[: KEEP.top]
+
+
+def check(result: Summary, dense: Dense) -> None:
+    above, below = by_hand(dense, 1), by_hand(dense, -1)
+    allowed = dense[ALLOWED]
     for feature in range(M):
-        mine = sorted((hit for hit in every if hit[0] == feature), key=lambda hit: (-hit[3], hit[1]))
-        seen: set[int] = set()
-        first = [hit for hit in mine if not (DOCUMENT[hit[1]] in seen or seen.add(DOCUMENT[hit[1]]))]  # type: ignore[func-returns-value]
-        top += first[: KEEP.top]
-        sample += sorted(mine, key=lambda hit: int(mix(KEEP.seed, hit[0], hit[1])))[: KEEP.sample]
-    result = summary(index, value, range(CONTEXTS))
-    assert listed(result.top) == top
-    assert listed(result.sample) == sample
-    for feature in range(M):
-        fired = [v for (f, _), tokens in active.items() if f == feature for v in tokens.values()]
-        assert result.totals.count[feature] == len(fired)
-        assert result.totals.contexts[feature] == sum(f == feature for f, _ in active)
-        assert result.totals.max[feature] == max(fired, default=0)
-        assert result.totals.sum[feature] * KEEP.unit == sum(fired)
-        assert result.totals.histogram[feature].sum() == len(fired)
+        mine = [hit for hit in above if hit[0] == feature]
+        drawn = sorted(mine, key=lambda hit: (int(mix(KEEP.seed, hit[0] << 32 | hit[1])) >> 32, hit[1]))[: KEEP.sample]
+        assert [hit for hit in listed(result.top) if hit[0] == feature] == strongest(above, feature)
+        assert [hit for hit in listed(result.sample) if hit[0] == feature] == sorted(
+            drawn, key=lambda hit: (-hit[4], hit[1])
+        )
+        assert [hit for hit in listed(hits.by_strength(result.bottom)) if hit[0] == feature] == strongest(
+            below, feature
+        )
+        fired = allowed[:, feature]
+        totals = result.totals
+        assert totals.count[feature] == (fired != 0).sum()
+        assert totals.negative[feature] == (fired < 0).sum()
+        assert totals.contexts[feature] == sum(hit[0] == feature for hit in above + below)
+        assert totals.max[feature] == max(fired.max(), 0)
+        assert totals.min[feature] == min(fired.min(), 0)
+        assert totals.sum[feature] * KEEP.unit == fired.sum(dtype=np.float64)
+        for side, some in enumerate((fired[fired > 0], fired[fired < 0])):
+            assert np.array_equal(totals.histogram(side)[feature], np.bincount(bins_of(some), minlength=BINS))
+    kept = [hit[:2] for hit in listed(result.hits)]
+    assert kept == sorted(kept)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.one_of(densities(POSITIVE), densities([0.0] * 20 + POSITIVE)))
+def test_a_summary_equals_brute_force(dense: Dense) -> None:
+    check(summary(dense, range(CONTEXTS)), dense)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.one_of(densities(SIGNED), densities([0.0] * 20 + SIGNED)))
+def test_a_signed_summary_equals_brute_force_in_both_tails(dense: Dense) -> None:
+    check(summary(dense, range(CONTEXTS), signed=True), dense)
 
 
 @settings(max_examples=60, deadline=None)
-@given(codings(), st.lists(st.integers(1, CONTEXTS - 1), max_size=4), st.randoms(use_true_random=False))
-def test_any_sharding_merged_in_any_order_gives_the_same(
-    coding: tuple[NDArray[np.int32], NDArray[np.float32]], cuts: list[int], random: Random
+@given(densities(SIGNED), st.lists(st.integers(1, CONTEXTS - 1), max_size=5), st.randoms(use_true_random=False))
+def test_any_sharding_and_any_tree_of_merges_gives_the_same_bytes(
+    dense: Dense, cuts: list[int], random: Random
 ) -> None:
     bounds = [0, *sorted(set(cuts)), CONTEXTS]
-    parts = [summary(*coding, range(a, b)) for a, b in pairwise(bounds)]
-    random.shuffle(parts)
+    shards = [range(a, b) for a, b in pairwise(bounds)]
+    random.shuffle(shards)
+    parts = []
+    while shards:  # workers that see one shard or several, in any order
+        some = [shards.pop() for _ in range(random.randint(1, len(shards)))]
+        parts.append(summary(dense, *some, signed=True))
     while len(parts) > 1:
-        parts = [hits.merge(parts[:2], KEEP), *parts[2:]]
-    assert equal(hits.merge(parts, KEEP), summary(*coding, range(CONTEXTS)))
+        random.shuffle(parts)
+        some = [parts.pop() for _ in range(random.randint(1, len(parts)))]
+        parts.append(hits.merge(some, KEEP))
+    assert same(hits.merge(parts, KEEP), summary(dense, range(CONTEXTS), signed=True))
 
 
-@settings(max_examples=20, deadline=None)
-@given(codings())
-def test_saved_and_loaded_it_is_the_same(
-    tmp_path_factory: pytest.TempPathFactory, coding: tuple[NDArray[np.int32], NDArray[np.float32]]
-) -> None:
+@settings(max_examples=30, deadline=None)
+@given(densities(SIGNED))
+def test_what_is_dropped_early_would_not_have_been_kept(dense: Dense) -> None:
+    """An accumulator that sorts out after every context has its limits from then on."""
+    before = hits.PENDING
+    hits.PENDING = 0
+    try:
+        careful = summary(dense, *(range(c, c + 1) for c in range(CONTEXTS)), signed=True)
+    finally:
+        hits.PENDING = before
+    assert same(careful, summary(dense, range(CONTEXTS), signed=True))
+
+
+@pytest.mark.parametrize("rule", ["topk", "absolute-topk", "relu"])
+def test_the_codes_of_real_rules(rule: Any) -> None:
+    torch.manual_seed(0)
+    encoder = torch.randn(M, 4)
+    dictionary = Dictionary("random-sign", rule, encoder, torch.zeros(M), None, torch.zeros(4), k=2, centred=False)
+    x = torch.randn(CONTEXTS, LENGTH, 4)
+    dense = np.zeros((CONTEXTS, LENGTH, M), np.float32)
+    context, position = np.nonzero(ALLOWED)
+    codes = dictionary.encode(x[context, position])
+    dense[context[codes.owners()], position[codes.owners()], codes.index] = codes.value
+    accumulator = Accumulator(M, Keep(KEEP.top, KEEP.sample, KEEP.seed, 2.0**-40), dictionary.signed)
+    accumulator.absorb(codes, context, position, DOCUMENT)
+    found = accumulator.summary()
+    assert (found.totals.negative.sum() > 0) == (rule == "absolute-topk")
+    assert found.totals.sum * 2.0**-40 == pytest.approx(dense.sum((0, 1), dtype=np.float64), abs=1e-9)
+    for feature in range(M):
+        assert [hit for hit in listed(found.top) if hit[0] == feature] == strongest(by_hand(dense, 1), feature)
+
+
+@settings(max_examples=10, deadline=None)
+@given(dense=densities(SIGNED))
+def test_saved_and_loaded_it_is_the_same(tmp_path_factory: pytest.TempPathFactory, dense: Dense) -> None:
     path = tmp_path_factory.mktemp("hits") / "s.npz"
-    made = summary(*coding, range(CONTEXTS))
+    made = summary(dense, range(CONTEXTS), signed=True)
     hits.save(made, path)
-    assert equal(hits.load(path), made)
+    assert same(hits.load(path), made)
 
 
-def test_histogram_bins_are_eighths_of_an_octave() -> None:
-    index = np.zeros((CONTEXTS, LENGTH, K), np.int32)
-    index[..., 1] = 1
-    value = np.zeros((CONTEXTS, LENGTH, K), np.float32)
-    value[0, :4, 0] = [1.0, 1.05, 2.0, 3.0]
-    (filled,) = np.nonzero(summary(index, value, range(CONTEXTS)).totals.histogram[0])
-    zero = -hits.LOWEST_OCTAVE * hits.BINS_PER_OCTAVE
-    assert (filled - zero).tolist() == [0, 8, 12]  # 3 = 2^(12.68/8)
+def test_an_accumulator_that_saw_nothing(tmp_path: Path) -> None:
+    empty = Accumulator(M, KEEP, False).summary()
+    dense = np.ones((CONTEXTS, LENGTH, M), np.float32)
+    hits.save(empty, tmp_path / "s.npz")
+    full = summary(dense, range(CONTEXTS))
+    assert len(empty.top) == len(empty.sample) == 0
+    assert same(hits.merge([hits.load(tmp_path / "s.npz"), full], KEEP), full)
+
+
+def test_many_features_and_many_parts() -> None:
+    """More features than a block has, more parts than are merged at a time, against a sort of everything."""
+    random = np.random.default_rng(0)
+    m, count = 10_000, 200
+    document = np.arange(count, dtype=np.int32)
+    parts, rows = [], []
+    for context in range(count):
+        feature = np.sort(random.choice(m, 50, replace=False))
+        value = random.random(50, np.float32) + 0.5
+        codes = Codes(torch.tensor([0, 50]), torch.from_numpy(feature.astype(np.int32)), torch.from_numpy(value))
+        accumulator = Accumulator(m, KEEP, False)
+        accumulator.absorb(codes, np.array([context]), np.array([0]), document)
+        parts.append(accumulator.summary())
+        rows += [(int(f), -float(v), context) for f, v in zip(feature, value, strict=True)]
+    by_feature: dict[int, list[int]] = defaultdict(list)
+    for feature_, _, context in sorted(rows):
+        by_feature[feature_].append(context)
+    merged = hits.merge(parts, KEEP)
+    found: dict[int, list[int]] = defaultdict(list)
+    for feature_, context in zip(merged.top.feature.tolist(), merged.top.context.tolist(), strict=True):
+        found[feature_].append(context)
+    assert found == {feature_: contexts[: KEEP.top] for feature_, contexts in by_feature.items()}
+
+
+@given(st.floats(2.0**-20, 2.0**30, width=32), st.booleans())
+def test_histogram_bins_are_eighths_of_an_octave(value: float, negative: bool) -> None:
+    (found,) = bins_of(np.array([-value if negative else value], np.float32)).tolist()
+    number = found + LOWEST_OCTAVE * BINS_PER_OCTAVE
+    assert value**8 < 2.0 ** (number + 1) * (1 + 1e-12)
+    assert value**8 > 2.0**number * (1 - 1e-12)
+
+
+def test_sizes_beyond_the_histogram_are_in_its_last_bins() -> None:
+    assert bins_of(np.array([1e-40, 2.0**-24, 3e38, np.inf], np.float32)).tolist() == [0, 0, BINS - 1, BINS - 1]

@@ -1,0 +1,121 @@
+"""What is counted of every feature over all tokens: exact integers, so that shards add up in any order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from pipeline.hits import Hits
+
+BINS_PER_OCTAVE = 8
+LOWEST_OCTAVE = -24
+OCTAVES = 64
+BINS = OCTAVES * BINS_PER_OCTAVE
+SIDES = 2  # a feature's bins: BINS for activations above zero, then as many for those below
+# The mantissas at which an eighth of an octave begins: the least 23 bits b with 1 + b·2⁻²³ ≥ 2^(j/8).
+EDGES = np.ceil((2.0 ** (np.arange(1, BINS_PER_OCTAVE) / BINS_PER_OCTAVE) - 1) * 2**23).astype(np.uint32)
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Per feature `[m]`: tokens on which it fires, those of them below zero, contexts, fixed-point sum, maximum, minimum.
+
+    The histogram is sparse: bin `bins[b]` (ascending, feature · SIDES · BINS + side · BINS + bin) holds `filling[b]` tokens.
+    """
+
+    count: NDArray[np.int64]
+    negative: NDArray[np.int64]
+    contexts: NDArray[np.int64]
+    sum: NDArray[np.int64]
+    max: NDArray[np.float32]
+    min: NDArray[np.float32]
+    bins: NDArray[np.uint32]
+    filling: NDArray[np.int64]
+
+    @classmethod
+    def none(cls, m: int) -> "Totals":
+        counts, extremes = (np.zeros(m, np.int64) for _ in range(4)), (np.zeros(m, np.float32) for _ in range(2))
+        return cls(*counts, *extremes, np.zeros(0, np.uint32), np.zeros(0, np.int64))
+
+    @staticmethod
+    def add(parts: "Sequence[Totals]") -> "Totals":
+        if len(parts) == 1:
+            return parts[0]
+        bins = np.concatenate([part.bins for part in parts])
+        order = np.argsort(bins)
+        bins, filling = bins[order], np.concatenate([part.filling for part in parts])[order]
+        first = _firsts(bins)
+        return Totals(
+            count=np.sum([part.count for part in parts], axis=0),
+            negative=np.sum([part.negative for part in parts], axis=0),
+            contexts=np.sum([part.contexts for part in parts], axis=0),
+            sum=np.sum([part.sum for part in parts], axis=0),
+            max=np.max([part.max for part in parts], axis=0),
+            min=np.min([part.min for part in parts], axis=0),
+            bins=bins[first],
+            filling=np.add.reduceat(filling, first) if len(first) else filling,
+        )
+
+    def histogram(self, side: int = 0) -> NDArray[np.int64]:
+        """`histogram[m, BINS]` of the activations above zero, or (side 1) of the size of those below."""
+        dense = np.zeros((len(self.count), SIDES, BINS), np.int64)
+        dense.reshape(-1)[self.bins] = self.filling
+        return dense[:, side]
+
+
+def count_totals(
+    feature: NDArray[np.uint32],
+    value: NDArray[np.float32],
+    bounds: NDArray[np.integer],
+    hits: "Sequence[Hits]",
+    unit: float,
+) -> Totals:
+    """Count activations `feature[n]`, `value[n]`, sorted by feature: feature f owns `[bounds[f], bounds[f + 1])`.
+
+    `hits` are those of the activations above zero and, where there are any, those of the ones below.
+    """
+    m = len(bounds) - 1
+    units = np.rint(value.astype(np.float64) / unit).astype(np.int64)
+    sums = np.r_[0, np.cumsum(units)]
+    below = value < 0
+    negatives = np.r_[0, np.cumsum(below)]
+    largest, smallest = np.zeros(m, np.float32), np.zeros(m, np.float32)
+    contexts = np.zeros(m, np.int64)
+    for some, extreme, extremes in zip(hits, (np.maximum, np.minimum), (largest, smallest), strict=False):
+        first = _firsts(some.feature)
+        if len(first):
+            extremes[some.feature[first]] = extreme.reduceat(some.value, first)
+        contexts += np.bincount(some.feature, minlength=m)
+    keys = (feature * np.uint32(SIDES) + below) * np.uint32(BINS) + bins_of(value)
+    keys.sort()
+    filled = _firsts(keys)
+    return Totals(
+        count=np.diff(bounds).astype(np.int64),
+        negative=np.diff(negatives[bounds]),
+        contexts=contexts,
+        sum=np.diff(sums[bounds]),
+        max=largest,
+        min=smallest,
+        bins=keys[filled],
+        filling=np.diff(filled, append=len(keys)),
+    )
+
+
+def bins_of(value: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """The histogram's bin of each size of activation, from its bits, so that every machine finds the same one."""
+    bits = np.abs(value).view(np.uint32)
+    mantissa = bits & np.uint32(2**23 - 1)
+    bins = (bits >> np.uint32(23)).astype(np.int32) * BINS_PER_OCTAVE
+    for edge in EDGES:
+        bins += mantissa >= edge
+    bins -= (127 + LOWEST_OCTAVE) * BINS_PER_OCTAVE
+    return np.clip(bins, 0, BINS - 1).astype(np.uint32)
+
+
+def _firsts(keys: NDArray[np.integer]) -> NDArray[np.int64]:
+    begins = np.ones(len(keys), bool)
+    begins[1:] = keys[1:] != keys[:-1]
+    return np.flatnonzero(begins)
