@@ -1,0 +1,48 @@
+"""The blocked product against one that is made whole."""
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline import ranking
+from pipeline.ranking import extremes, largest
+
+
+def sorted_whole(products: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    index = np.argsort(-products, axis=1, kind="stable")[:, :n]
+    return index, np.take_along_axis(products, index, 1)
+
+
+@pytest.fixture(params=[(256, 32_768), (7, 11)], ids=["one-block", "many-blocks"])
+def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranking, "ROWS", request.param[0])
+    monkeypatch.setattr(ranking, "KEYS", request.param[1])
+
+
+@pytest.mark.usefixtures("blocks")
+@pytest.mark.parametrize("n", [1, 5, 30, 99])
+def test_the_largest_and_smallest_products_in_order_with_ties_by_index(n: int) -> None:
+    random = np.random.default_rng(n)
+    # Small whole numbers: products are exact, many are equal, and some are zero.
+    rows, keys = (torch.from_numpy(random.integers(-2, 3, (size, 4)).astype(np.float32)) for size in (23, 40))
+    products = (rows @ keys.T).numpy()
+    index, value = sorted_whole(products, n)
+    found = largest(rows, keys, n)
+    assert found.index.shape == (23, min(n, 40))
+    np.testing.assert_array_equal(found.index, index)
+    np.testing.assert_array_equal(found.value, value)
+    top, bottom = extremes(rows, keys, n)
+    np.testing.assert_array_equal(top.index, index)
+    np.testing.assert_array_equal(bottom.index, sorted_whole(-products, n)[0])
+    np.testing.assert_array_equal(bottom.value, -sorted_whole(-products, n)[1])
+
+
+@pytest.mark.usefixtures("blocks")
+def test_no_row_is_ranked_for_itself() -> None:
+    rows = torch.nn.functional.normalize(torch.randn(25, 6, generator=torch.Generator().manual_seed(0)))
+    found = largest(rows, rows, 30, itself=False)
+    assert found.index.shape == (25, 24)
+    products = (rows @ rows.T).numpy()
+    np.fill_diagonal(products, -np.inf)
+    np.testing.assert_array_equal(found.index, sorted_whole(products, 24)[0])
+    assert np.isfinite(found.value).all()
