@@ -29,19 +29,17 @@ def output_tokens(
     it is. A row of the dictionary that is zero or not finite has values of 0. Raises UserError where the unembedding is
     not finite.
     """
-    rows = (dictionary.encoder if dictionary.decoder is None else dictionary.decoder).to(unembedding.device)
-    top, bottom = extremes(through_norm(rows, norm), centred_unembedding(unembedding, vocabulary), n)
-    return Outputs(top.index, top.value, bottom.index, bottom.value)
-
-
-def centred_unembedding(unembedding: Tensor, vocabulary: int | None = None) -> Tensor:
-    """`[vocabulary, d]` float32, less the mean over the vocabulary, which moves all logits alike."""
     used = unembedding[:vocabulary].float()
-    if not bool(torch.isfinite(used).all()):
+    mean = used.mean(0)
+    if not bool(mean.isfinite().all()):
         raise UserError(
-            "the model's unembedding has NaN or infinite values, so no output token can be told; check its file."
+            "the model's unembedding has NaN or infinite values, so no output token can be told; check the model's file."
         )
-    return used - used.mean(0)
+    rows = (dictionary.encoder if dictionary.decoder is None else dictionary.decoder).to(used.device)
+    passed = through_norm(rows, norm)
+    top, bottom = extremes(passed, used, n)
+    average = (passed @ mean).cpu().numpy()[:, None]
+    return Outputs(top.index, top.value - average, bottom.index, bottom.value - average)
 
 
 @torch.inference_mode()
