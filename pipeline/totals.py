@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from pipeline.hits import Hits
+from pipeline.hit_arrays import Hits
+from pipeline.runs import firsts
 
 BINS_PER_OCTAVE = 8
 LOWEST_OCTAVE = -24
@@ -47,7 +46,7 @@ class Totals:
         bins = np.concatenate([part.bins for part in parts])
         order = np.argsort(bins)
         bins, filling = bins[order], np.concatenate([part.filling for part in parts])[order]
-        first = _firsts(bins)
+        first = firsts(bins)
         return Totals(
             count=np.sum([part.count for part in parts], axis=0),
             negative=np.sum([part.negative for part in parts], axis=0),
@@ -70,7 +69,7 @@ def count_totals(
     feature: NDArray[np.uint32],
     value: NDArray[np.float32],
     bounds: NDArray[np.integer],
-    hits: "Sequence[Hits]",
+    hits: Sequence[Hits],
     unit: float,
 ) -> Totals:
     """Count activations `feature[n]`, `value[n]`, sorted by feature: feature f owns `[bounds[f], bounds[f + 1])`.
@@ -85,13 +84,13 @@ def count_totals(
     largest, smallest = np.zeros(m, np.float32), np.zeros(m, np.float32)
     contexts = np.zeros(m, np.int64)
     for some, extreme, extremes in zip(hits, (np.maximum, np.minimum), (largest, smallest), strict=False):
-        first = _firsts(some.feature)
+        first = firsts(some.feature)
         if len(first):
             extremes[some.feature[first]] = extreme.reduceat(some.value, first)
         contexts += np.bincount(some.feature, minlength=m)
     keys = (feature * np.uint32(SIDES) + below) * np.uint32(BINS) + bins_of(value)
     keys.sort()
-    filled = _firsts(keys)
+    filled = firsts(keys)
     return Totals(
         count=np.diff(bounds).astype(np.int64),
         negative=np.diff(negatives[bounds]),
@@ -113,9 +112,3 @@ def bins_of(value: NDArray[np.float32]) -> NDArray[np.uint32]:
         bins += mantissa >= edge
     bins -= (127 + LOWEST_OCTAVE) * BINS_PER_OCTAVE
     return np.clip(bins, 0, BINS - 1).astype(np.uint32)
-
-
-def _firsts(keys: NDArray[np.integer]) -> NDArray[np.int64]:
-    begins = np.ones(len(keys), bool)
-    begins[1:] = keys[1:] != keys[:-1]
-    return np.flatnonzero(begins)

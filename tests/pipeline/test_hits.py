@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from pipeline import hits
 from pipeline.dictionaries import Codes, Dictionary
 from pipeline.hashing import mix
-from pipeline.hits import Accumulator, Hits, Keep, Summary
+from pipeline.hit_arrays import Hits, by_strength
+from pipeline.hits import Accumulator, Keep, Summary
 from pipeline.totals import BINS, BINS_PER_OCTAVE, LOWEST_OCTAVE, bins_of
 
 M, CONTEXTS, LENGTH = 6, 12, 5
@@ -113,9 +114,7 @@ def check(result: Summary, dense: Dense) -> None:
         assert [hit for hit in listed(result.sample) if hit[0] == feature] == sorted(
             drawn, key=lambda hit: (-hit[4], hit[1])
         )
-        assert [hit for hit in listed(hits.by_strength(result.bottom)) if hit[0] == feature] == strongest(
-            below, feature
-        )
+        assert [hit for hit in listed(by_strength(result.bottom)) if hit[0] == feature] == strongest(below, feature)
         fired = allowed[:, feature]
         totals = result.totals
         assert totals.count[feature] == (fired != 0).sum()
