@@ -71,7 +71,8 @@ class ShardFolder:
         parts = []
         for start in range(span.start, span.stop, FORWARD_CONTEXTS):
             tokens = torch.from_numpy(np.array(self.contexts.tokens[start : min(start + FORWARD_CONTEXTS, span.stop)]))
-            parts.append(model.activations(tokens.long()).flatten(0, 1))
+            (layer,) = model.activations(tokens.long()).values()
+            parts.append(layer.flatten(0, 1))
         activations = torch.cat(parts)
         norms = activations.float().norm(dim=1)
         if not bool(torch.isfinite(norms).all()):

@@ -61,7 +61,7 @@ def _measure(config: Build, folder: Path) -> list[tuple[str, float, float | None
     tokenizer = load_tokenizer(model)
     draw_contexts(config.corpus(site.corpus), site, tokenizer, config.seed, folder / "contexts", lambda _: None)
     shards = ShardFolder(folder / "activations", load_contexts(folder / "contexts"))
-    site_model = load_site_model(model, site.layer)
+    site_model = load_site_model(model, [site.layer])
     torch.set_num_threads(1)
 
     tokens = torch.from_numpy(shards.contexts.tokens[:64].copy()).long()

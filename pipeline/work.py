@@ -97,7 +97,7 @@ def _statistics(work: SiteWork) -> Statistics:
 
 @functools.lru_cache(maxsize=1)
 def _site_model(config: ModelConfig, layer: int) -> SiteModel:
-    return load_site_model(config, layer)
+    return load_site_model(config, [layer])
 
 
 def forward(work: SiteWork, shard: int) -> int:

@@ -21,7 +21,7 @@ def shards(tmp_path: Path, tiny_model: Path, text_file: Path, tiny_tokenizer: Pr
     site = SiteConfig(name="s", model="m", corpus="wiki", layer=1, contexts=150, context_length=16, held_out=0.2)
     draw_contexts(corpus, site, tiny_tokenizer, 0, tmp_path / "c", lambda _: None)
     folder = ShardFolder(tmp_path / "a", load_contexts(tmp_path / "c"))
-    model = load_site_model(ModelConfig(name="m", source=str(tiny_model)), 1)
+    model = load_site_model(ModelConfig(name="m", source=str(tiny_model)), [1])
     assert [folder.make(shard, model) for shard in range(folder.count)] == [64 * 16, 64 * 16, 22 * 16]
     return folder
 
@@ -66,7 +66,7 @@ def test_data_points_are_unit_and_come_from_fitting_tokens(shards: ShardFolder) 
 
 
 def test_activations_that_are_not_numbers_are_refused(shards: ShardFolder, tiny_model: Path) -> None:
-    model = load_site_model(ModelConfig(name="m", source=str(tiny_model)), 1)
-    next(model.block.parameters()).data.fill_(float("nan"))
+    model = load_site_model(ModelConfig(name="m", source=str(tiny_model)), [1])
+    next(model.blocks[1].parameters()).data.fill_(float("nan"))
     with pytest.raises(UserError, match="NaN or infinite"):
         shards.make(0, model)

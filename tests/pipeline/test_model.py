@@ -7,7 +7,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from app.errors import NotFound, UserError
 from pipeline.config import ModelConfig
-from pipeline.model import check_layer, load_site_model, load_tokenizer, special_tokens
+from pipeline.model import (
+    check_layer,
+    find_blocks,
+    load_site_model,
+    load_tokenizer,
+    load_whole_model,
+    matrix,
+    output_head,
+    special_tokens,
+)
 from tests.pipeline.conftest import VOCABULARY, gpt2, gpt_neox, llama
 
 
@@ -22,16 +31,16 @@ def test_a_stopped_pass_gives_the_whole_pass_s_activations(
     tokens = torch.randint(0, VOCABULARY, (3, 20))
     with torch.inference_mode():
         expected = whole(tokens, output_hidden_states=True).hidden_states[layer + 1]
-    site = load_site_model(ModelConfig(name="tiny", source=str(tmp_path)), layer)
-    torch.testing.assert_close(site.activations(tokens), expected, rtol=0, atol=0)
+    site = load_site_model(ModelConfig(name="tiny", source=str(tmp_path)), [layer])
+    torch.testing.assert_close(site.activations(tokens)[layer], expected, rtol=0, atol=0)
     assert site.d == 32
 
 
 def test_blocks_beyond_the_layer_are_dropped(tiny_model: Path) -> None:
     config = ModelConfig(name="tiny", source=str(tiny_model))
-    first, last = load_site_model(config, 0), load_site_model(config, 3)
+    first, last = load_site_model(config, [0]), load_site_model(config, [3])
     size = [sum(p.numel() for p in site.model.parameters()) for site in (first, last)]
-    block = sum(p.numel() for p in first.block.parameters())
+    block = sum(p.numel() for p in first.blocks[0].parameters())
     assert size[1] - size[0] == 3 * block
 
 
@@ -58,8 +67,73 @@ def test_weights_that_lack_tensors_are_refused(tiny_model: Path, tmp_path: Path)
     weights = {name: tensor for name, tensor in whole.state_dict().items() if "layers.1.mlp" not in name}
     whole.save_pretrained(tmp_path, state_dict=weights)
     with pytest.raises(UserError, match="lacks 3 tensors"):
-        load_site_model(ModelConfig(name="tiny", source=str(tmp_path)), 1)
+        load_site_model(ModelConfig(name="tiny", source=str(tmp_path)), [1])
 
 
 def test_special_tokens(tiny_tokenizer: PreTrainedTokenizerFast) -> None:
     assert special_tokens(tiny_tokenizer) == {tiny_tokenizer.eos_token_id}
+
+
+@pytest.mark.parametrize("make", [llama, gpt2, gpt_neox])
+def test_one_pass_gives_several_layers(make: Callable[[], PreTrainedModel], tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    make().save_pretrained(tmp_path)
+    config = ModelConfig(name="tiny", source=str(tmp_path))
+    tokens = torch.randint(0, VOCABULARY, (3, 20))
+    both = load_site_model(config, [1, 0, 1]).activations(tokens)
+    assert list(both) == [0, 1]
+    for layer in (0, 1):
+        alone = load_site_model(config, [layer]).activations(tokens)[layer]
+        torch.testing.assert_close(both[layer], alone, rtol=0, atol=0)
+
+
+def test_a_layer_that_is_not_there_is_refused_on_loading(tiny_model: Path) -> None:
+    with pytest.raises(UserError, match=r"layer = 9 is out of range.*4 layers, numbered 0 to 3"):
+        load_site_model(ModelConfig(name="tiny", source=str(tiny_model)), [1, 9])
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_named(wrong: float, tmp_path: Path) -> None:
+    whole = llama()
+    with torch.no_grad():
+        whole.model.layers[1].mlp.up_proj.weight[3, 4] = wrong
+    whole.save_pretrained(tmp_path)
+    config = ModelConfig(name="tiny", source=str(tmp_path))
+    with pytest.raises(UserError, match=r"tensor model\.layers\.1\.mlp\.up_proj\.weight holds NaN or infinite"):
+        load_site_model(config, [2])
+    with pytest.raises(UserError, match="NaN or infinite"):
+        load_whole_model(config)
+    load_site_model(config, [0])  # the block is not used
+
+
+@pytest.mark.parametrize("make", [llama, gpt2, gpt_neox])
+def test_the_output_head_turns_the_last_hidden_states_into_logits(make: Callable[[], PreTrainedModel]) -> None:
+    torch.manual_seed(2)
+    model = make().eval()
+    with torch.no_grad():  # a norm as initialised is hard to tell from none
+        for name, parameter in model.named_parameters():
+            if "norm" in name or "ln_" in name:
+                parameter.add_(torch.randn_like(parameter) / 4)
+    head = output_head(model)
+    tokens = torch.randint(0, VOCABULARY, (2, 9))
+    caught: list[torch.Tensor] = []
+    find_blocks(model)[-1].register_forward_hook(lambda _module, _inputs, output: caught.append(output))
+    with torch.inference_mode():
+        logits = model(tokens).logits
+        torch.testing.assert_close(head.norm(caught[0]) @ head.unembedding.T, logits)
+
+
+def test_a_model_without_a_norm_before_its_unembedding() -> None:
+    model = gpt2()
+    model.transformer.ln_f = torch.nn.Identity()
+    with pytest.raises(UserError, match="GPT2LMHeadModel has no norm right before its unembedding"):
+        output_head(model)
+
+
+def test_embedding_and_unembedding(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    whole = llama()
+    whole.save_pretrained(tmp_path)
+    config = ModelConfig(name="tiny", source=str(tmp_path))
+    assert torch.equal(matrix(config, "embedding"), whole.model.embed_tokens.weight.detach())
+    assert torch.equal(matrix(config, "unembedding"), whole.lm_head.weight.detach())
