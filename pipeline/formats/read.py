@@ -62,7 +62,7 @@ def _weights_file(path: Path) -> Path:
 
 
 def _reader(file: Path, scale: float | None) -> tuple[str, Callable[[], Dictionary]]:
-    """The format, and what reads it: by the file's contents; where they don't open, by its name, so that its reader says what is wrong with them."""
+    """The format, and what reads it. By contents; by its name where they don't open: its reader says what is wrong with them."""
     if _is_npz(file):
         return "gemma-scope", lambda: gemma_scope.read_gemma_scope(file)
     names = _safetensors_names(file)

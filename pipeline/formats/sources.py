@@ -74,7 +74,8 @@ def read_pickle(path: Path) -> dict[str, Any]:
             "it is loaded; save the state dict alone, or better, as safetensors."
         ) from error
     except (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, OSError) as error:
-        raise UserError(f"{path} is not a whole file of tensors ({str(error).splitlines()[0]}); {AGAIN}.") from error
+        why = str(error).partition("\n")[0] or type(error).__name__
+        raise UserError(f"{path} is not a whole file of tensors ({why}); {AGAIN}.") from error
     if not isinstance(value, dict):
         raise UserError(f"{path} holds a {type(value).__name__}, where a state dict was expected.")
     return value
