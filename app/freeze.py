@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from app.errors import UserError
-from app.store.features import Dictionary, FeatureStore, Group
+from app.store.features import Dictionary, FeatureStore
+from app.store.packing import Group
 from app.store.study import Study, StudyStore, TokenSource, random_token
 from app.store.sweep import Place, places, sweep
 from app.study import blinding

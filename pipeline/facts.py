@@ -1,124 +1,178 @@
-"""From a merged summary to what the store holds of each feature: its pages of contexts and its figures."""
+"""The figures of every feature, from its merged summary and its pages. docs/measures.md has the formulas."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config import PagesConfig
-from pipeline.hashing import mix
-from pipeline.hits import BINS_PER_OCTAVE, LOWEST_OCTAVE, Hits, Keep, Summary
+from pipeline.hit_arrays import Hits
+from pipeline.hits import Summary
+from pipeline.runs import firsts, ranks
+from pipeline.totals import BINS, BINS_PER_OCTAVE, LOWEST_OCTAVE, SIDES, Totals
 
-QUANTILES = 5
-SHINGLE = 8
-State = Literal["live", "rare", "never", "dead"]
+DECILES = 10
+SLOPE_HITS = 2 * DECILES  # sampled hits from which on a slope says something
+STATES = np.array(["live", "rare", "never", "dead"])
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureFacts:
-    """One row of the feature table, but for its dictionary."""
+    """Columns of the feature table; NaN and None where there is nothing to say.
 
-    index: int
-    state: State
-    count: int
-    frequency: float
-    contexts: int
-    max: float
-    mean: float
-    peak_entropy: float
-    single_token: bool
-    top_hit: int | None  # the strongest of the top hits whose peak is the most common peak token
-    histogram: dict[str, Any]
-
-
-def drop_near_duplicates(hits: Hits, tokens: NDArray[np.int32]) -> Hits:
-    """Drop a hit where a stronger one of its feature shares eight tokens up to, around or from the peak.
-
-    `hits` must be in order of feature and strength; `tokens[context, position]`. Shingles that would reach beyond the
-    context count as unlike any other.
+    `top_hit[m]` is a place among the top hits: the strongest of those whose peak is the most common peak token, or −1.
     """
-    drop = np.zeros(len(hits), bool)
-    peak = hits.peak.astype(np.int64)
-    for back in (SHINGLE - 1, SHINGLE // 2, 0):
-        start = peak - back
-        inside = (start >= 0) & (start + SHINGLE <= tokens.shape[1])
-        rows = np.flatnonzero(inside)
-        shingle = np.asarray(tokens[hits.context[rows, None], start[rows, None] + np.arange(SHINGLE)])
-        _, first = np.unique(mix(0, hits.feature[rows], *shingle.T), return_index=True)
-        repeated = np.ones(len(rows), bool)
-        repeated[first] = False
-        drop[rows[repeated]] = True
-    return hits.take(np.flatnonzero(~drop))
+
+    state: NDArray[np.str_]
+    count: NDArray[np.int64]
+    frequency: NDArray[np.float64]
+    contexts: NDArray[np.int64]
+    max: NDArray[np.float32]
+    min: NDArray[np.float32] | None
+    mean: NDArray[np.float64]
+    peak_entropy: NDArray[np.float64]
+    single_token: NDArray[np.bool_]
+    decile_slope: NDArray[np.float64]
+    histogram: list[str]  # as JSON
+    top_hit: NDArray[np.int64]
 
 
-def pages(summary: Summary, tokens: NDArray[np.int32], keep: Keep, config: PagesConfig) -> dict[str, Hits]:
-    """The hits that the store keeps, by group: `top`, and `q1` (strongest fifth of a feature's contexts) to `q5`.
+@dataclass(frozen=True, slots=True)
+class Peaks:
+    """How often each token is at the peak of a feature's hits: runs `feature[r]`, `token[r]`, `count[r]`, in that order."""
 
-    A sampled hit's quantile is its rank by value within its feature's sample, which is uniform over the contexts on
-    which the feature fires. Within a quantile the hits kept are those with the smallest seeded hash.
-    """
-    top = drop_near_duplicates(summary.top, tokens)
-    groups = {"top": _first(top, config.top)}
-    sample = summary.sample
-    order = np.lexsort((sample.context, -sample.value, sample.feature))
-    rank = sample.ranks(order)
-    feature = sample.feature[order].astype(np.int64)
-    size = np.bincount(feature, minlength=len(summary.totals.count))[feature]
-    quantile = rank * QUANTILES // np.maximum(size, 1)
-    for number in range(QUANTILES):
-        members = sample.take(order[quantile == number])
-        members = drop_near_duplicates(members, tokens).top(len(members))  # one a document
-        by_hash = np.lexsort((mix(keep.seed, members.feature, members.context), members.feature))
-        chosen = np.sort(by_hash[members.ranks(by_hash) < config.per_quantile])
-        groups[f"q{number + 1}"] = members.take(chosen)
-    return groups
+    feature: NDArray[np.int64]
+    token: NDArray[np.int64]
+    count: NDArray[np.int64]
+    first: NDArray[np.int64]  # the first hit of each run, as they came
+
+    @classmethod
+    def of(cls, hits: Hits, tokens: NDArray[np.int32]) -> "Peaks":
+        """`tokens[context, position]` is the text that the hits are of; hits come by feature."""
+        keys = hits.feature.astype(np.int64) << 32 | tokens[hits.context, hits.peak]
+        order = np.argsort(keys, kind="stable")
+        begins = firsts(keys[order])
+        runs = keys[order][begins]
+        return cls(runs >> 32, runs & 0xFFFFFFFF, np.diff(begins, append=len(keys)), order[begins])
+
+    def shares(self, m: int) -> NDArray[np.float64]:
+        """Of each run, among its feature's hits."""
+        held: NDArray[np.float64] = np.bincount(self.feature, self.count, m)
+        return self.count / held[self.feature]
+
+    def most_common(self, m: int) -> NDArray[np.int64]:
+        """`run[m]`: each feature's most common token, that of the stronger hit among equals; −1 where it has no hit."""
+        order = np.lexsort((self.first, -self.count, self.feature))
+        best = order[firsts(self.feature[order])]
+        run = np.full(m, -1)
+        run[self.feature[best]] = best
+        return run
 
 
 def feature_facts(
-    summary: Summary, top: Hits, peak_tokens: NDArray[np.int64], unmasked: int, unit: float, wanted: int
-) -> list[FeatureFacts]:
-    """Figures of every feature. `peak_tokens[hit]`: token id at the peak of each top hit; `unit`: of the fixed-point sums.
+    summary: Summary,
+    top: Hits,
+    tokens: NDArray[np.int32],
+    unmasked: int,
+    unit: float,
+    wanted: int,
+    dead: NDArray[np.bool_],
+    signed: bool,
+) -> FeatureFacts:
+    """`top`: the top page's hits, by feature, strongest first. `unmasked`: tokens of the text; `unit`: of fixed-point sums.
 
-    Entropy is in nats, over the peak tokens of the top contexts. A feature with fewer than `wanted` top contexts is rare.
+    A feature with fewer than `wanted` top contexts is rare; one that never fired is dead where `dead[m]` says that it can't.
     """
-    totals = summary.totals
-    m = len(totals.count)
-    bounds = np.searchsorted(top.feature, np.arange(m + 1))
-    facts = []
-    for index in range(m):
-        start = int(bounds[index])
-        ids, first, counts = np.unique(peak_tokens[start : bounds[index + 1]], return_index=True, return_counts=True)
-        shares = counts / max(counts.sum(), 1)
-        held = int(bounds[index + 1]) - start
-        count = int(totals.count[index])
-        state: State = "never" if count == 0 else "rare" if held < wanted else "live"
-        facts.append(
-            FeatureFacts(
-                index=index,
-                state=state,
-                count=count,
-                frequency=count / unmasked,
-                contexts=held,
-                max=float(totals.max[index]),
-                mean=float(totals.sum[index]) * unit / count if count else 0.0,
-                peak_entropy=float(abs(-(shares * np.log(shares)).sum())),
-                single_token=len(ids) == 1 and held > 1,
-                top_hit=start + int(first[counts.argmax()]) if len(ids) else None,
-                histogram=_histogram(totals.histogram[index]),
-            )
-        )
-    return facts
+    totals, m = summary.totals, len(summary.totals.count)
+    count = totals.count
+    held = np.bincount(top.feature, minlength=m)
+    peaks = Peaks.of(top, tokens)
+    common = peaks.most_common(m)
+    state = np.where(count == 0, np.where(dead, 3, 2), np.where(held < wanted, 1, 0))
+    return FeatureFacts(
+        state=STATES[state],
+        count=count,
+        frequency=count / unmasked,
+        contexts=held,
+        max=totals.max,
+        min=totals.min if signed else None,
+        mean=totals.sum * unit / np.maximum(count, 1),
+        peak_entropy=_entropy(peaks.feature, peaks.shares(m), m),
+        single_token=(np.bincount(peaks.feature, minlength=m) == 1) & (held > 1),
+        decile_slope=_decile_slope(summary.sample, tokens, np.where(common < 0, -1, _at(peaks.token, common)), m),
+        histogram=_histograms(totals, signed),
+        top_hit=np.where(common < 0, -1, _at(peaks.first, common)),
+    )
 
 
-def _histogram(counts: NDArray[np.int64]) -> dict[str, Any]:
-    filled = np.flatnonzero(counts)
-    if not len(filled):
-        return {"first": 0, "counts": []}
-    first, last = int(filled[0]), int(filled[-1])
-    return {"first": first + LOWEST_OCTAVE * BINS_PER_OCTAVE, "counts": counts[first : last + 1].tolist()}
+def stability(first: Peaks, second: Peaks, m: int) -> NDArray[np.float64]:
+    """How alike the peak tokens of the top contexts in two texts are: 1 − the Jensen–Shannon divergence of their shares, in bits.
+
+    1: the same tokens in the same shares; 0: no token in common; NaN where a feature has no context in one of them.
+    (Lin 1991, "Divergence measures based on the Shannon entropy".)
+    """
+    sides = [np.bincount(side.feature, minlength=m) > 0 for side in (first, second)]
+    keys = np.concatenate([side.feature << 32 | side.token for side in (first, second)])
+    halves = np.concatenate([side.shares(m) / 2 for side in (first, second)])
+    order = np.argsort(keys, kind="stable")
+    begins = firsts(keys[order])
+    mixed = np.add.reduceat(halves[order], begins) if len(begins) else halves
+    together = _entropy(keys[order][begins] >> 32, mixed, m)
+    apart = sum(_entropy(side.feature, side.shares(m), m) for side in (first, second)) / 2
+    return np.where(sides[0] & sides[1], np.clip(1 - (together - apart) / np.log(2), 0, 1), np.nan)
 
 
-def _first(hits: Hits, n: int) -> Hits:
-    order = np.arange(len(hits))
-    return hits.take(order[hits.ranks(order) < n])
+def _entropy(feature: NDArray[np.int64], shares: NDArray[np.float64], m: int) -> NDArray[np.float64]:
+    """Of each feature, in nats."""
+    return np.abs(np.bincount(feature, -shares * np.log(shares), m))
+
+
+def _decile_slope(sample: Hits, tokens: NDArray[np.int32], token: NDArray[np.int64], m: int) -> NDArray[np.float64]:
+    """How fast a feature's most common peak token, `token[m]`, gets rarer from its strongest hits to its weakest.
+
+    The sampled hits are cut into deciles by strength; the slope is that of the least-squares line through the ten shares
+    of hits whose peak is that token, per decile: −0.1 where it falls from all to (about) none. NaN below SLOPE_HITS hits.
+    """
+    feature = sample.feature.astype(np.int64)
+    size = np.bincount(feature, minlength=m)
+    decile = ranks(feature) * DECILES // size[feature]
+    cell = feature * DECILES + decile
+    same = tokens[sample.context, sample.peak] == token[feature]
+    sizes = np.bincount(cell, minlength=m * DECILES)
+    shares = np.bincount(cell, same, m * DECILES) / np.maximum(sizes, 1)
+    centred = np.arange(DECILES) - (DECILES - 1) / 2
+    slope = (shares.reshape(m, DECILES) * centred).sum(1) / (centred**2).sum()
+    return np.where(size >= SLOPE_HITS, slope, np.nan)
+
+
+def _histograms(totals: Totals, signed: bool) -> list[str]:
+    """JSON `{"first": b, "counts": […]}` of each feature; one with a negative side says that too, as "below"."""
+    sides = [_side(totals, side) for side in range(SIDES if signed else 1)]
+    if signed:
+        return [f'{above[:-1]}, "below": {below}}}' for above, below in zip(*sides, strict=True)]
+    return sides[0]
+
+
+def _side(totals: Totals, side: int) -> list[str]:
+    feature, bins = np.divmod(totals.bins.astype(np.int64), SIDES * BINS)
+    mine = (bins >= BINS) == bool(side)
+    feature, bins, filling = feature[mine], bins[mine] - side * BINS, totals.filling[mine]
+    found = ['{"first": 0, "counts": []}'] * len(totals.count)
+    begins = firsts(feature)
+    if not len(begins):
+        return found
+    first, last = bins[begins], bins[np.append(begins[1:], len(bins)) - 1]
+    widths = last - first + 1
+    ends = np.cumsum(widths)
+    dense = np.zeros(ends[-1], np.int64)
+    run = np.cumsum(np.diff(feature, prepend=feature[:1]) != 0)
+    dense[(ends - widths)[run] + bins - first[run]] = filling
+    counts = dense.tolist()
+    lowest = (first + LOWEST_OCTAVE * BINS_PER_OCTAVE).tolist()
+    for index, low, width, end in zip(feature[begins].tolist(), lowest, widths.tolist(), ends.tolist(), strict=True):
+        found[index] = f'{{"first": {low}, "counts": {counts[end - width : end]}}}'
+    return found
+
+
+def _at(values: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """`values[places]`, where places of −1 may be anything."""
+    return values[places] if len(values) else np.full(len(places), -1)

@@ -13,7 +13,7 @@ from pipeline.runs import firsts, ranks
 
 QUANTILES = 5
 SHINGLE = 8
-FACTOR = np.uint64(0x9E3779B97F4A7C15)  # of the polynomial that shingles are hashed by
+FACTOR = np.uint64(0x9E3779B97F4A7C15)  # of the polynomials that pairs and shingles are hashed by
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +62,23 @@ def near_duplicates(
     `group` ascends. Shingles that would reach beyond the context count as unlike any other.
     """
     found = np.zeros(len(order), bool)
-    peak, context = hits.peak[order].astype(np.int64), hits.context[order].astype(np.int64)
+    length = tokens.shape[1]
+    flat = np.asarray(tokens).reshape(-1)
+    peak = hits.peak[order].astype(np.int64)
+    place = hits.context[order].astype(np.int64) * length + peak
+    around = [flat.take(place + step, mode="clip").astype(np.uint64) for step in range(1 - SHINGLE, SHINGLE)]
     for back in (SHINGLE - 1, SHINGLE // 2, 0):
-        start = peak - back
-        rows = np.flatnonzero((start >= 0) & (start + SHINGLE <= tokens.shape[1]))
-        shingle = np.zeros(len(rows), np.uint64)
+        shingle = np.zeros(len(order), np.uint64)
         for step in range(SHINGLE):
-            shingle = shingle * FACTOR + tokens[context[rows], start[rows] + step].astype(np.uint64)
-        found[rows] |= repeats(group[rows], shingle)
+            shingle = shingle * FACTOR + around[SHINGLE - 1 - back + step]
+        inside = np.flatnonzero((peak >= back) & (peak - back + SHINGLE <= length))
+        found[inside] |= repeats(group[inside], shingle[inside])
     return found
 
 
 def repeats(group: NDArray[np.integer], key: NDArray[np.integer]) -> NDArray[np.bool_]:
     """Which entries have the group and the key of an entry before them; compared by a 64-bit hash."""
-    both = mix(0, group, key)
+    both = mix(0, group.astype(np.uint64) * FACTOR + key.astype(np.uint64))
     found = np.zeros(len(both), bool)
     ordered = np.sort(both)
     twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
@@ -106,5 +109,8 @@ def _drawn(group: NDArray[np.int64], hashes: NDArray[np.uint32], wanted: int) ->
 
 
 def _only(hits: Hits, groups: dict[str, NDArray[np.int64]]) -> Pages:
-    used = np.unique(np.concatenate(list(groups.values())))
-    return Pages(hits.take(used), {name: np.searchsorted(used, places) for name, places in groups.items()})
+    used = np.zeros(len(hits), bool)
+    for places in groups.values():
+        used[places] = True
+    rank = np.cumsum(used) - 1
+    return Pages(hits.take(np.flatnonzero(used)), {name: rank[places] for name, places in groups.items()})

@@ -30,6 +30,9 @@ class TokenText:
 
     def show(self, ids: Sequence[int]) -> tuple[list[str], NDArray[np.int64]]:
         """The strings of a context's tokens, and `leader[position]`: where each position's text stands."""
+        whole = [self.single(token) for token in ids]
+        if not any(REPLACEMENT in string for string in whole):
+            return whole, np.arange(len(ids))
         strings: list[str] = []
         leaders: list[int] = []
         while len(strings) < len(ids):
@@ -44,7 +47,7 @@ class TokenText:
         piece: str | None = self._tokenizer.convert_ids_to_tokens(id)
         if piece is None:
             return ""
-        text = self._text(id)
+        text = self.single(id)
         if REPLACEMENT not in text:
             return text
         alone = re.fullmatch("<0x(..)>", piece)  # sentencepiece's name of a byte
@@ -52,7 +55,7 @@ class TokenText:
         return f"<{' '.join(codes)}>" if codes else text
 
     def _next(self, ids: Sequence[int]) -> tuple[str, int]:
-        first = self._text(ids[0])
+        first = self.single(ids[0])
         if REPLACEMENT not in first:
             return first, 1
         for width in range(2, len(ids) + 1):
@@ -61,10 +64,12 @@ class TokenText:
                 return text, width
         return first, 1
 
-    def _text(self, token: int) -> str:
-        if token not in self._single:
-            self._single[token] = self._after_anchor([token])
-        return self._single[token]
+    def single(self, token: int) -> str:
+        """What one token says by itself; with REPLACEMENT in it where it is part of a character."""
+        string = self._single.get(token)
+        if string is None:
+            string = self._single[token] = self._after_anchor([token])
+        return string
 
     def _after_anchor(self, ids: Sequence[int]) -> str:
         return self._decode([*self._anchor, *ids]).removeprefix(self._anchor_text)

@@ -130,22 +130,18 @@ feature = Table(
     Column("decile_slope", Float),  # docs/measures.md has this one and the next two
     Column("second_frequency", Float),  # share of the second corpus's tokens on which it fires
     Column("second_stability", Float),
-    Column(
-        "outputs", JSON(none_as_null=True)
-    ),  # {"top": [[token, value], …], "bottom": […]}: logit lens
+    Column("outputs", JSON(none_as_null=True)),  # {"top": [[token, value], …], "bottom": […]}: logit lens
     Index("feature_by_frequency", "dictionary_id", "frequency"),
     Index("feature_by_max", "dictionary_id", "max"),
     Index("feature_by_entropy", "dictionary_id", "peak_entropy"),
 )
 
-hit = Table(  # app.store.packing says what a blob holds
+hit = Table(  # all hits of a feature that has any; app.store.packing says what a blob holds, and which groups there are
     "hit",
     metadata,
     Column("dictionary_id", Integer, primary_key=True),
     Column("feature", Integer, primary_key=True),
-    Column("group", String, primary_key=True),  # top; q1 (strongest fifth of its contexts) … q5 (weakest)
     Column("blob", LargeBinary, nullable=False),
-    sqlite_with_rowid=False,
 )
 
 relation = (

@@ -13,9 +13,8 @@ from sqlalchemy.pool import QueuePool
 
 from app.errors import NotFound, UserError
 from app.store import feature_schema as t
-from app.store.packing import PackedHit, unpack, unpack_related
+from app.store.packing import Group, PackedHit, unpack, unpack_related
 
-Group = Literal["top", "q1", "q2", "q3", "q4", "q5"]
 State = Literal["live", "rare", "never", "dead"]
 """`rare`: fires in too few contexts for a page. `never`: fired on no token of this corpus. `dead`: no text makes it fire
 (a zero or non-finite encoder row), or it was dead by its training and never fired here."""
@@ -249,6 +248,13 @@ class FeatureStore:
             )
         return Feature(**row._mapping)
 
+    def some(self, dictionary_id: int, indices: Iterable[int]) -> dict[int, Feature]:
+        """The features of these numbers, by number; numbers that there are not are left out."""
+        f = t.feature.c
+        query = select(t.feature).where(f.dictionary_id == dictionary_id, f.index.in_(sorted(set(indices))))
+        with self.engine.connect() as connection:
+            return {row.index: Feature(**row._mapping) for row in connection.execute(query)}
+
     def frequencies(self, dictionary_id: int) -> list[float]:
         """How often each feature fires, in order of index."""
         f = t.feature.c
@@ -266,12 +272,10 @@ class FeatureStore:
 
     def hits(self, dictionary_id: int, index: int, group: Group = "top") -> tuple[PackedHit, ...]:
         """The hits of one group, strongest first; empty where the feature has none."""
-        query = select(t.hit.c.blob).where(
-            t.hit.c.dictionary_id == dictionary_id, t.hit.c.feature == index, t.hit.c.group == group
-        )
+        query = select(t.hit.c.blob).where(t.hit.c.dictionary_id == dictionary_id, t.hit.c.feature == index)
         with self.engine.connect() as connection:
             blob = connection.execute(query).scalar_one_or_none()
-        return unpack(blob) if blob is not None else ()
+        return unpack(blob, group) if blob is not None else ()
 
     def relations(self, dictionary_id: int, index: int) -> tuple[Relation, ...]:
         """What is nearest to a feature: neighbours, then features that fire with it; its own dictionary's come first."""
@@ -283,10 +287,9 @@ class FeatureStore:
             Relation(row.other_id, row.kind, tuple(Related(*pair) for pair in unpack_related(row.blob))) for row in rows
         )
 
-    def comparisons(self, dictionary_id: int) -> tuple[Comparison, ...]:
-        """What a dictionary's directions find in those of each dictionary that it was compared with, by id."""
-        c = t.comparison.c
-        query = select(t.comparison).where(c.dictionary_id == dictionary_id).order_by(c.other_id)
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """What the directions of dictionaries find in each other's, by id and the other's id."""
+        query = select(t.comparison).order_by(*t.comparison.primary_key.columns)
         with self.engine.connect() as connection:
             return tuple(Comparison(**row._mapping) for row in connection.execute(query))
 

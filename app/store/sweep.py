@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 from sqlalchemy import func, select
 
 from app.store import feature_schema as t
-from app.store.features import FeatureStore, Group
-from app.store.packing import unpack_contexts
+from app.store.features import FeatureStore
+from app.store.packing import Group, unpack_contexts
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +29,9 @@ def places(store: FeatureStore, site_id: int) -> dict[int, Place]:
 def sweep(store: FeatureStore, dictionary_id: int, groups: Sequence[Group]) -> Iterator[tuple[int, list[list[int]]]]:
     """Each feature that has hits, in order of index, with the contexts of its hits in each group asked for."""
     h = t.hit.c
-    query = select(h.feature, h.group, h.blob).where(h.dictionary_id == dictionary_id, h.group.in_(groups))
+    query = select(h.feature, h.blob).where(h.dictionary_id == dictionary_id).order_by(h.feature)
     with store.engine.connect() as connection:
-        rows = connection.execution_options(yield_per=1000).execute(query.order_by(h.feature, h.group))
-        for feature, found in groupby(rows, lambda row: row.feature):
-            blobs = {row.group: row.blob for row in found}
-            yield feature, [unpack_contexts(blobs[group]) if group in blobs else [] for group in groups]
+        for feature, blob in connection.execution_options(yield_per=1000).execute(query):
+            found = unpack_contexts(blob, groups)
+            if any(found):
+                yield feature, found
