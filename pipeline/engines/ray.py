@@ -1,0 +1,290 @@
+"""Workers on the nodes of a Ray cluster, or on this computer where no cluster is named.
+
+    with RayEngine("auto", workers=None, gpus=0.25) as engine:
+        for piece, result in engine.run(work, pieces, progress): …
+
+Each worker is an actor with one CPU and `gpus` of a GPU, and holds one piece at a time. A piece whose worker is lost goes
+to another one; a new worker is asked for in its place, and takes part as soon as the cluster has room for it.
+"""
+
+import contextlib
+import importlib
+import logging
+import os
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
+from typing import Any
+
+from app.errors import DartboardError, UserError
+from pipeline.engines import Piece, Progress, Result, Shared, T, silent
+from pipeline.engines.actor import LISTEN_SECONDS, TALK, Actor, Done, Hand, Job, Kept, Stored, versions
+from pipeline.engines.buffers import pack, unpack
+
+ATTEMPTS = 4  # at a piece; as many starts for each worker may fail in succession
+STARVED_SECONDS = 300.0  # without any worker
+LONGEST_FOLDER = 30  # characters: Ray's sockets are below it, and a socket's path has 107 at most
+
+
+class RayEngine:
+    """See Engine and Keeps. Workers are started when first needed and live until the block ends.
+
+    `address` is a cluster's, "auto" that of the cluster that this computer belongs to; None starts one here that ends with
+    the block. `workers` None means as many as there is room for. Raises UserError where Ray isn't installed, no cluster
+    answers, or it has no room for a single worker.
+    """
+
+    def __init__(self, address: str | None = None, workers: int | None = None, gpus: float = 0.0) -> None:
+        if address is not None and address.startswith("ray://"):
+            raise UserError(
+                f"Address {address} is that of a Ray client server, which can't be used here; start the build on a node "
+                "of the cluster, with --address auto."
+            )
+        self._ray = _import_ray()
+        self._address = address
+        self._workers = workers
+        self._gpus = gpus
+        self._hands: list[Hand] = []
+        self._closing = contextlib.ExitStack()
+        self._actor: Any = None
+        self._starts_lost = 0
+
+    @property
+    def workers(self) -> int:
+        """As many as were asked for, or as the cluster had room for when the block began."""
+        return self._workers or 1
+
+    def __enter__(self) -> "RayEngine":
+        try:
+            self._connect()
+            room = self._room()
+        except BaseException:
+            self._closing.close()
+            raise
+        self._workers = self._workers or room
+        options = {"num_cpus": 1, "num_gpus": self._gpus, "max_restarts": 0, "concurrency_groups": {TALK: 1}}
+        self._actor = self._ray.remote(**options)(Actor)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._dismiss(self._hands)
+        finally:
+            self._closing.close()
+
+    def share(self, value: T) -> Shared[T]:
+        """See Engine. Workers of one node read its arrays and tensors in place, from one copy."""
+        return Stored(self._ray.put(pack(value)))
+
+    def run(
+        self, work: Callable[[Piece], Result], pieces: Sequence[Piece], progress: Progress = silent
+    ) -> Iterator[tuple[Piece, Result]]:
+        """See Engine. Arrays in a piece must not be changed: workers may share them."""
+        for done in self._do(work, pieces, progress, fetch=True):
+            yield pieces[done.job.number], done.value
+
+    def keep(
+        self, work: Callable[[Piece], Result], pieces: Sequence[Piece], progress: Progress = silent
+    ) -> Iterator[tuple[Piece, Shared[Result]]]:
+        """See Keeps."""
+        for done in self._do(work, pieces, progress, fetch=False):
+            yield pieces[done.job.number], Kept(done.result, done.job.stored)
+
+    # The cluster.
+
+    def _connect(self) -> None:
+        ray = self._ray
+        if ray.is_initialized():
+            return
+        quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+        # It prints what its daemons say of lost workers, whatever it is told.
+        mouth = importlib.import_module("ray._private.worker")
+        self._closing.enter_context(_set(mouth, "_worker_logs_enabled", False))
+        if self._address is None:
+            # Where there is no dashboard Ray still starts a process that reports its use.
+            importlib.import_module("ray._common.usage.usage_lib").set_usage_stats_enabled_via_env_var(False)
+            folder = self._closing.enter_context(_folder())
+            cpus = self._workers or os.cpu_count()
+            self._closing.callback(ray.shutdown)
+            ray.init(address="local", num_cpus=cpus, include_dashboard=False, _temp_dir=folder, **quiet)
+            return
+        try:
+            ray.init(address=self._address, **quiet)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            ray.shutdown()
+            raise UserError(
+                f"No Ray cluster can be joined at {self._address!r} ({_first_line(error)}); start one with "
+                "`ray start --head`, or leave --address out."
+            ) from error
+        self._closing.callback(ray.shutdown)
+
+    def _room(self) -> int:
+        room = 0
+        for node in self._ray.nodes():
+            has = node["Resources"] if node["Alive"] else {}
+            fits = int(has.get("CPU", 0))
+            room += min(fits, int(has.get("GPU", 0) / self._gpus + 1e-9)) if self._gpus else fits
+        if not room:
+            needs = f"one CPU and {self._gpus:g} of a GPU" if self._gpus else "one CPU"
+            raise UserError(
+                f"No node of the Ray cluster has {needs}, which a worker needs; add nodes, or ask for less."
+            )
+        return room
+
+    def _hire(self, count: int) -> None:
+        for _ in range(count - len(self._hands)):
+            hand = Hand(self._actor.remote())
+            hand.greet()
+            self._hands.append(hand)
+
+    def _dismiss(self, hands: Sequence[Hand]) -> None:
+        for hand in list(hands):
+            self._ray.kill(hand.actor)
+            self._hands.remove(hand)
+
+    # A run.
+
+    def _do(
+        self, work: Callable[[Piece], Result], pieces: Sequence[Piece], progress: Progress, fetch: bool
+    ) -> Iterator[Done]:
+        left = deque(Job(number) for number in range(len(pieces)))
+        fed = time.monotonic()
+        done: Done | None = None
+        for hand in self._hands:
+            hand.greet()
+        try:
+            while left or self._busy() or done is not None:
+                self._hire(min(self.workers, len(left) + len(self._busy())))
+                for hand in self._hands:
+                    if left and hand.idle:
+                        job = left.popleft()
+                        job.stored = job.stored or self._ray.put((work, pieces[job.number]))
+                        hand.take(job)
+                if done is not None:  # and nobody waits while the caller has it
+                    yield done
+                    done, fed = None, time.monotonic()
+                    continue
+                done = self._listen(left, progress, fetch)
+                if any(hand.greeting is None for hand in self._hands):
+                    fed = time.monotonic()
+                elif time.monotonic() - fed > STARVED_SECONDS:
+                    raise DartboardError(
+                        f"The Ray cluster has had no room for a worker for {STARVED_SECONDS:.0f} s; see `ray status`, add "
+                        "nodes, and run again: it goes on from here."
+                    )
+        finally:
+            self._dismiss(self._busy())
+
+    def _busy(self) -> list[Hand]:
+        return [hand for hand in self._hands if hand.job is not None]
+
+    def _listen(self, left: deque[Job], progress: Progress, fetch: bool) -> Done | None:
+        """Wait until a worker says something, LISTEN_SECONDS at most; gives a piece where one is done."""
+        said = {
+            ref: hand for hand in self._hands for ref in (hand.greeting, hand.told, hand.finished) if ref is not None
+        }
+        ready, _ = self._ray.wait(list(said), timeout=LISTEN_SECONDS, fetch_local=False)
+        for hand in self._hands:
+            hand.ask()
+        if not ready:
+            return None
+        (ref,) = ready
+        hand = said[ref]
+        lost = self._ray.exceptions.RayActorError, self._ray.exceptions.ObjectLostError
+        try:
+            return self._hear(hand, ref, progress, fetch)
+        except self._ray.exceptions.RayTaskError as error:
+            cause = error.cause
+            if not isinstance(cause, lost):
+                if isinstance(cause, Exception) and not isinstance(cause, DartboardError):
+                    cause.add_note(str(error))
+                raise cause from None
+        except lost as error:
+            if getattr(error, "actor_init_failed", False):
+                raise UserError(
+                    f"A worker can't start: {_last_line(error)}; install dartboard the same on all nodes."
+                ) from error
+        except self._ray.exceptions.RayError as error:
+            raise DartboardError(
+                f"Ray failed ({_first_line(error)}); once that is mended, run again: it goes on from here."
+            ) from error
+        self._lose(hand, left)
+        return None
+
+    def _hear(self, hand: Hand, ref: Any, progress: Progress, fetch: bool) -> Done | None:
+        ray = self._ray
+        if ref == hand.greeting:
+            _check_versions(*ray.get(ref))
+            hand.greeting = None
+            self._starts_lost = 0
+            return None
+        if ref == hand.told:
+            ticket, units = ray.get(ref)
+            hand.told = None
+            if hand.job is not None and ticket == hand.ticket:
+                hand.job.show(units, progress)
+            return None
+        if hand.job is None:
+            raise RuntimeError("an actor without a piece has finished one")
+        done = Done(hand.job, hand.result, unpack(ray.get(hand.result), copy=True) if fetch else None)
+        hand.job.show(ray.get(ref), progress)
+        hand.finish()
+        return done
+
+    def _lose(self, hand: Hand, left: deque[Job]) -> None:
+        self._dismiss([hand])
+        if hand.job is None:
+            self._starts_lost += 1
+            if self._starts_lost >= ATTEMPTS * self.workers:
+                raise DartboardError("Workers of the Ray cluster die as they start; see its logs, and run again.")
+            return
+        hand.job.losses += 1
+        if hand.job.losses >= ATTEMPTS:
+            raise DartboardError(
+                f"{ATTEMPTS} workers died on the same piece of work (out of memory?); try fewer workers on a node, or a "
+                "lower m, `sample` or context_length: run again, it goes on from here."
+            )
+        left.appendleft(hand.job)
+
+
+def _import_ray() -> Any:
+    try:
+        return importlib.import_module("ray")
+    except ModuleNotFoundError as error:
+        raise UserError(
+            "The ray engine needs Ray, which is not installed: pip install 'dartboard[pipeline,ray]' on every node."
+        ) from error
+
+
+@contextlib.contextmanager
+def _set(module: ModuleType, name: str, value: object) -> Iterator[None]:
+    before = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
+
+
+def _folder() -> "tempfile.TemporaryDirectory[str]":
+    place = None if len(tempfile.gettempdir()) <= LONGEST_FOLDER else "/tmp"
+    return tempfile.TemporaryDirectory(prefix="dartboard-", dir=place, ignore_cleanup_errors=True)
+
+
+def _check_versions(node: str, theirs: dict[str, str]) -> None:
+    for name, ours in versions().items():
+        if theirs.get(name) != ours:
+            raise UserError(
+                f"Node {node} has {name} {theirs.get(name)}, this computer {ours}; install the same on all nodes, or results "
+                "depend on where they are made."
+            )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".")
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().rpartition("\n")[2].rstrip(".")

@@ -1,0 +1,305 @@
+"""All engines do the same; Ray on a cluster of several nodes, which are processes of this computer."""
+
+import functools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import pipeline.engines.ray
+from app.errors import DartboardError, NotFound, UserError
+from pipeline.engines import Engine
+from pipeline.engines.buffers import pack, unpack
+from pipeline.engines.local import Local
+from pipeline.engines.ray import RayEngine
+from pipeline.engines.tree import Keeps, merge_tree
+from tests.pipeline import pieces
+from tests.serving import ROOT
+
+NUMBERS = range(10)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A head node without a CPU and two nodes with one each."""
+    pytest.importorskip("ray", reason="Ray is not installed (the extra `ray`)")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        cluster = start_cluster(nodes=2)
+        yield cluster
+        cluster.shutdown()
+
+
+def start_cluster(nodes: int) -> Any:
+    from ray.cluster_utils import Cluster
+
+    quiet = {"include_dashboard": False, "object_store_memory": 200_000_000}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **quiet})
+    for _ in range(nodes):
+        cluster.add_node(num_cpus=1, object_store_memory=200_000_000)
+    return cluster
+
+
+@pytest.fixture(scope="module")
+def ray_engine(cluster: Any) -> Iterator[RayEngine]:
+    with RayEngine(cluster.address) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[Local]:
+    with Local(2) as engine:
+        yield engine
+
+
+@pytest.fixture(params=["one process", "processes", "ray"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    if request.param == "one process":
+        return Local(1)
+    found: Engine = request.getfixturevalue({"processes": "processes", "ray": "ray_engine"}[request.param])
+    return found
+
+
+def test_every_piece_has_its_result_and_progress_adds_up(engine: Engine) -> None:
+    told: list[int] = []
+    assert sorted(engine.run(pieces.square, NUMBERS, told.append)) == [(n, n * n) for n in NUMBERS]
+    assert sum(told) == sum(NUMBERS) + len(NUMBERS)
+    assert list(engine.run(pieces.square, [], told.append)) == []
+
+
+def test_a_shared_value_is_fetched_once_by_each_worker(engine: Engine, tmp_path: Path) -> None:
+    value = pieces.Traced(tmp_path, torch.arange(30_000.0), np.ones(200_000))
+    shared = engine.share(value)
+    results = dict(engine.run(functools.partial(pieces.scale, shared), NUMBERS, lambda _: None))
+    assert {n: total for n, (total, _) in results.items()} == {n: n * (449_985_000 + 200_000) for n in NUMBERS}
+    fetches = [path.name.split("-")[0] for path in tmp_path.iterdir()]
+    assert len(fetches) == len(set(fetches)) <= 2
+    in_place = isinstance(engine, RayEngine)
+    assert {writeable for _, writeable in results.values()} == {not in_place}
+
+
+def test_results_belong_to_the_caller(engine: Engine) -> None:
+    for number, (array, tensor) in engine.run(pieces.arrays, [3, 4], lambda _: None):
+        array[:2] = 7
+        tensor[:2] = 7
+        assert array.sum() == 99_998 * number + 14
+        assert tensor.dtype == torch.bfloat16
+        assert bool((tensor[2:] == number).all())
+
+
+def test_a_worker_has_one_thread(engine: Engine) -> None:
+    assert dict(engine.run(pieces.threads, [0, 1], lambda _: None)) == {0: 1, 1: 1}
+
+
+@pytest.mark.parametrize(
+    ("work", "error", "message"),
+    [
+        (pieces.refuse, UserError, "k = 9 is more than m = 8; lower k."),
+        (pieces.lose_way, NotFound, "There is no such thing."),
+        (pieces.divide, ZeroDivisionError, "division by zero"),
+    ],
+)
+def test_an_error_comes_through_as_itself(
+    work: Callable[[int], int], error: type[Exception], message: str, engine: Engine
+) -> None:
+    with pytest.raises(error) as caught:
+        list(engine.run(work, NUMBERS, lambda _: None))
+    assert type(caught.value) is error
+    assert str(caught.value) == message
+    if isinstance(caught.value, NotFound):
+        assert caught.value.nearest is not None
+    if isinstance(engine, RayEngine):
+        assert any("pieces.py" in note for note in getattr(caught.value, "__notes__", [])) == (work is pieces.divide)
+    assert dict(engine.run(pieces.square, [7], lambda _: None)) == {7: 49}
+
+
+def test_merged_as_a_tree_nothing_is_missing(engine: Engine, tmp_path: Path) -> None:
+    merged = merge_tree(engine, functools.partial(pieces.make, tmp_path), pieces.join, range(19))
+    assert list(merged) == list(range(19))
+    assert all(len(merged[number]) == 50_000 and set(merged[number]) == {number} for number in merged)
+    assert len(list(tmp_path.iterdir())) == 19
+    assert isinstance(engine, Keeps) == isinstance(engine, RayEngine)
+
+
+def test_a_killed_worker_is_a_sentence_from_processes(tmp_path: Path) -> None:
+    with Local(2) as engine:
+        with pytest.raises(DartboardError, match="run again, it goes on from here") as caught:
+            list(engine.run(functools.partial(pieces.die_once, tmp_path), NUMBERS, lambda _: None))
+        assert "\n" not in str(caught.value)
+        assert dict(engine.run(pieces.square, [7], lambda _: None)) == {7: 49}
+
+
+def test_a_killed_worker_changes_nothing_with_ray(
+    ray_engine: RayEngine, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    told: list[int] = []
+    results = ray_engine.run(functools.partial(pieces.die_once, tmp_path), NUMBERS, told.append)
+    assert sorted(results) == [(n, n) for n in NUMBERS]
+    assert (tmp_path / "died").exists()
+    assert sum(told) == 10 * len(NUMBERS)
+    assert 6 in told  # the killed worker's, and not told twice
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_piece_that_kills_every_worker_ends_the_run(ray_engine: RayEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline.engines.ray, "ATTEMPTS", 2)
+    with pytest.raises(DartboardError, match="2 workers died on the same piece of work") as caught:
+        list(ray_engine.run(pieces.die, range(3)))
+    assert "\n" not in str(caught.value)
+    assert dict(ray_engine.run(pieces.square, [7])) == {7: 49}
+
+
+def test_whoever_stops_listening_stops_the_workers(ray_engine: RayEngine, tmp_path: Path) -> None:
+    run = ray_engine.keep(functools.partial(pieces.wait_for, tmp_path), NUMBERS)
+    (tmp_path / "go").touch()
+    next(run)
+    (tmp_path / "go").unlink()
+    run.close()
+    for path in tmp_path.glob("pid-*"):
+        wait_until_gone(int(path.name.removeprefix("pid-")))
+    assert not ray_engine._busy()
+
+
+def test_a_cluster_that_is_full_is_waited_for_and_then_given_up(
+    ray_engine: RayEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(list(ray_engine.run(pieces.square, NUMBERS))) == len(NUMBERS)  # its workers stay
+    monkeypatch.setattr(pipeline.engines.ray, "STARVED_SECONDS", 0.6)
+    with RayEngine("auto") as other, pytest.raises(DartboardError, match="no room for a worker"):
+        list(other.run(pieces.square, NUMBERS))
+
+
+def test_nodes_must_have_the_same_versions(ray_engine: RayEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = {**pipeline.engines.ray.versions(), "torch": "1.0"}
+    monkeypatch.setattr(pipeline.engines.ray, "versions", lambda: ours)
+    with pytest.raises(UserError, match=r"has torch .*, this computer 1\.0; install the same"):
+        list(ray_engine.run(pieces.square, NUMBERS))
+
+
+def test_more_than_any_node_has_is_refused(ray_engine: RayEngine) -> None:
+    with pytest.raises(UserError, match=r"one CPU and 0\.25 of a GPU"):
+        RayEngine("auto", gpus=0.25).__enter__()
+
+
+def test_a_ray_client_address_is_refused() -> None:
+    pytest.importorskip("ray")
+    with pytest.raises(UserError, match="start the build on a node of the cluster"):
+        RayEngine("ray://127.0.0.1:10001")
+
+
+def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match="dartboard"):
+        RayEngine()
+
+
+def test_values_are_packed_and_unpacked() -> None:
+    weights = torch.nn.Parameter(torch.randn(4, 6))
+    value = {
+        "bfloat16": torch.randn(5, 3).bfloat16(),
+        "transposed": torch.randn(7, 2).T,
+        "number": torch.tensor(3),
+        "none": torch.empty((0, 3)),
+        "flags": torch.tensor([True, False]),
+        "gradient": weights.detach(),
+        "array": np.arange(12).reshape(3, 4)[:, ::2],
+        "text": "ü",
+    }
+    for copy in (False, True):
+        found = unpack(pack(value), copy=copy)
+        assert list(found) == list(value)
+        for name, part in value.items():
+            if isinstance(part, torch.Tensor):
+                assert found[name].dtype == part.dtype
+                assert torch.equal(found[name], part)
+            else:
+                assert np.array_equal(found[name], part)
+    assert sum(buffer.nbytes for buffer in pack([value["bfloat16"]] * 3).buffers) == 30
+
+
+def wait_until_gone(process: int) -> None:
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{process}").exists() and "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text():
+        assert time.monotonic() < deadline, f"process {process} is still there"
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_node_that_is_lost_changes_nothing(tmp_path: Path) -> None:
+    """Its pieces are done elsewhere, and what was kept on it is made again."""
+    pytest.importorskip("ray")
+    cluster = start_cluster(nodes=3)
+    try:
+        with RayEngine(cluster.address) as engine:
+            kept, told = [], list[int]()
+            for _, result in engine.keep(functools.partial(pieces.make_slowly, tmp_path), NUMBERS, told.append):
+                kept.append(result)
+                if len(kept) == 4:
+                    cluster.remove_node(cluster.list_all_nodes[-1], allow_graceful=False)
+            assert sum(told) == 10 * len(NUMBERS)
+            made = len(list(tmp_path.iterdir()))
+            (joined,) = [result for _, result in engine.run(pieces.join_kept, [tuple(kept)])]
+            assert list(joined) == list(NUMBERS)
+            assert len(list(tmp_path.iterdir())) > made  # the lost node had done a piece before
+    finally:
+        cluster.shutdown()
+
+
+DRIVER = """
+import functools, sys
+from pathlib import Path
+from pipeline.engines.ray import RayEngine
+from tests.pipeline import pieces
+
+folder = Path(sys.argv[1])
+with RayEngine(None, 2) as engine:
+    for number, _ in engine.run(functools.partial(pieces.wait_for, folder), range(4)):
+        print(number)
+"""
+
+
+def start_driver(folder: Path) -> "subprocess.Popen[str]":
+    """A program that starts a cluster of its own; its workers wait."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(folder)],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while len(list(folder.glob("pid-*"))) < 2:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    return process
+
+
+@pytest.mark.slow
+def test_a_cluster_of_its_own_is_quiet_and_cleans_up(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    process = start_driver(tmp_path)
+    (tmp_path / "go").touch()
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, sorted(output.split()), errors) == (0, ["0", "1", "2", "3"], "")
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_program_leaves_no_worker(how: signal.Signals, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    process = start_driver(tmp_path)
+    os.killpg(process.pid, how)  # as a terminal does it
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    for path in tmp_path.glob("pid-*"):
+        wait_until_gone(int(path.name.removeprefix("pid-")))
