@@ -1,13 +1,14 @@
 """A small JSON API over the feature store, under /api. Every answer has an ETag; a client that holds it gets a 304.
 
 Under /api/dictionaries: the list; `/{name}` one dictionary; `/{name}/features` a page of its features, filtered and
-sorted by the same query as the page for people; `/{name}/features/{index}` one feature with all its contexts.
+sorted by the same query as the page for people; `/{name}/features/{index}` one feature with all its contexts, and the
+features nearest to it as [number, cosine or Jaccard index], by dictionary. docs/measures.md says what each figure is.
 """
 
 import hashlib
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
@@ -17,8 +18,8 @@ from app.browse.listing import Listing, feature_page
 from app.browse.lookup import current_store, find_dictionary, find_feature, site_of
 from app.browse.rows import GROUPS
 from app.sessions import require_staff
-from app.store.features import Context, Feature, FeatureStore, Group
-from app.store.packing import PackedHit
+from app.store.features import Context, Dictionary, Feature, FeatureStore, RelationKind
+from app.store.packing import Group, PackedHit
 
 router = APIRouter(prefix="/api", dependencies=[Depends(require_staff)])
 
@@ -41,7 +42,12 @@ def one_dictionary(request: Request, name: str) -> Response:
     dictionary = find_dictionary(store, name)
     return answer(
         request,
-        asdict(dictionary) | {"site": asdict(site_of(store, dictionary)), "states": store.states(dictionary.id)},
+        asdict(dictionary)
+        | {
+            "site": asdict(site_of(store, dictionary)),
+            "states": store.states(dictionary.id),
+            "comparisons": comparisons_json(store, dictionary),
+        },
     )
 
 
@@ -70,11 +76,31 @@ def one_feature(request: Request, name: str, index: str) -> Response:
     dictionary = find_dictionary(store, name)
     feature = find_feature(store, dictionary, index)
     groups = {group: group_json(store, feature, group) for group in GROUPS}
-    return answer(request, {"dictionary": dictionary.name, **feature_json(feature), "groups": groups})
+    near = relations_json(store, feature)
+    return answer(request, {"dictionary": dictionary.name, **feature_json(feature), **near, "groups": groups})
 
 
 def feature_json(feature: Feature) -> dict[str, Any]:
     return {name: value for name, value in asdict(feature).items() if name != "dictionary_id"}
+
+
+def comparisons_json(store: FeatureStore, dictionary: Dictionary) -> dict[str, dict[str, Any]]:
+    """By name of the other dictionary."""
+    names = {other.id: other.name for other in store.dictionaries()}
+    return {
+        names[one.other_id]: {"mmcs": one.mmcs, "curves": one.curves}
+        for one in store.comparisons()
+        if one.dictionary_id == dictionary.id
+    }
+
+
+def relations_json(store: FeatureStore, feature: Feature) -> dict[str, Any]:
+    """By kind, and by name of the dictionary that the related features are of."""
+    names = {other.id: other.name for other in store.dictionaries()}
+    found: dict[str, Any] = {kind: {} for kind in get_args(RelationKind)}
+    for relation in store.relations(feature.dictionary_id, feature.index):
+        found[relation.kind][names[relation.other_id]] = [(one.feature, one.value) for one in relation.features]
+    return found
 
 
 def group_json(store: FeatureStore, feature: Feature, group: Group) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from app.errors import DartboardError
 
 APP = Path(__file__).resolve().parent
 SPACE_SIGN = "␣"
+NONE = "—"  # a figure that there is not
 SIGNS = str.maketrans({"\n": "↵\n", "\r": "␍", "\t": "⇥\t"})
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -142,22 +143,28 @@ def commands(text: str) -> Markup:
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(visible(text))))
 
 
-def percent(value: float, places: int = 1) -> str:
-    return f"{100 * value:.{places}f}%"
+def percent(value: float | None, places: int = 1) -> str:
+    return NONE if value is None else f"{100 * value:.{places}f}%".replace("-", "−")
 
 
-def share(value: float) -> str:
+def share(value: float | None) -> str:
     """A share as a percentage that keeps its significant digits: 0.0012%, 3.4%, 25.0%."""
+    if value is None:
+        return NONE
     return percent(value) if value >= 0.1 or value == 0 else f"{figure(100 * value, 2)}%"
 
 
-def figure(value: float, digits: int = 3) -> str:
+def figure(value: float | None, digits: int = 3) -> str:
     """A number to `digits` significant digits, with powers of ten only where it would be long; zero is 0."""
+    if value is None:
+        return NONE
     mantissa, _, exponent = f"{value:#.{digits}g}".partition("e") if value else ("0", "", "")
     power = f"×10{str(int(exponent)).translate(SUPERSCRIPT)}" if exponent else ""
     return mantissa.removesuffix(".").replace("-", "−") + power
 
 
-def whole(value: int) -> str:
+def whole(value: int | None) -> str:
     """A whole number with thin spaces between thousands."""
+    if value is None:
+        return NONE
     return f"{value:,}".replace(",", "\u202f").replace("-", "−")

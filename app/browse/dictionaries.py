@@ -27,6 +27,28 @@ COLUMNS = (  # what a column sorts by, if anything; its heading; whether it hold
 )
 
 
+RANKS = ("1", "10", "100")
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Cosines with the neighbours of one rank: quantiles over the features."""
+
+    low: float  # 5%
+    median: float
+    high: float  # 95%
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What a dictionary finds in another (or within itself), and how much of it the other finds."""
+
+    dictionary: Dictionary
+    mmcs: float
+    back: float | None
+    spreads: tuple[Spread | None, ...]  # of the 1st, 10th and 100th neighbour
+
+
 @dataclass(frozen=True, slots=True)
 class DictionaryPage:
     dictionary: Dictionary
@@ -36,6 +58,7 @@ class DictionaryPage:
     provenance: tuple[tuple[str, str], ...]
     columns: tuple[tuple[str, str, bool], ...]
     found: FeaturePage
+    compared: tuple[Compared, ...]
 
 
 @router.get("")
@@ -56,6 +79,7 @@ def dictionary_page(request: Request, name: str) -> Response:
         provenance=provenance(store, dictionary),
         columns=COLUMNS,
         found=feature_page(store, dictionary, listing),
+        compared=compared(store, dictionary),
     )
     return render(request, "browse/dictionary.html", context)
 
@@ -69,6 +93,32 @@ def random_page(request: Request, name: str) -> Response:
     if feature is None:
         raise NotFound(f"{dictionary.name} has no live feature to draw.", nearest=f"/dictionaries/{dictionary.name}")
     return RedirectResponse(feature_url(dictionary, feature.index), 303, {"Cache-Control": "no-store"})
+
+
+def compared(store: FeatureStore, dictionary: Dictionary) -> tuple[Compared, ...]:
+    """The dictionary beside itself first, then beside the others; empty where none were compared."""
+    dictionaries = {other.id: other for other in store.dictionaries()}
+    found = {(one.dictionary_id, one.other_id): one for one in store.comparisons()}
+    own = sorted(
+        (one for one in found.values() if one.dictionary_id == dictionary.id),
+        key=lambda one: one.other_id != dictionary.id,
+    )
+    return tuple(
+        Compared(
+            dictionaries[one.other_id],
+            one.mmcs,
+            back.mmcs if (back := found.get((one.other_id, dictionary.id))) else None,
+            tuple(spread(one.curves, rank) for rank in RANKS),
+        )
+        for one in own
+    )
+
+
+def spread(curves: dict[str, list[float]], rank: str) -> Spread | None:
+    if rank not in curves:
+        return None
+    at = dict(zip(curves["quantiles"], curves[rank], strict=True))
+    return Spread(at[0.05], at[0.5], at[0.95])
 
 
 def provenance(store: FeatureStore, dictionary: Dictionary) -> tuple[tuple[str, str], ...]:

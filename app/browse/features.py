@@ -1,4 +1,7 @@
-"""A feature: figures, histogram, top contexts; the fifths of its range load as the reader gets to them."""
+"""A feature: figures, histogram, top contexts, output tokens, neighbours.
+
+The fifths of its range, its negative tail and what it fires on in a second text load as the reader gets to them.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,18 +12,20 @@ from starlette.responses import Response
 
 from app.browse.charts import Chart, activation_chart
 from app.browse.lookup import current_store, feature_url, find_dictionary, find_feature, site_of
+from app.browse.related import RelatedGroup, related
 from app.browse.rows import GROUPS, Row, rows
 from app.errors import NotFound
 from app.render import render
-from app.store.features import Dictionary, Feature, Group, Site
+from app.store.features import Dictionary, Feature, Site
+from app.store.packing import Group
 
 router = APIRouter(prefix="/dictionaries/{name}/features/{index}")
 
-FIFTHS: Mapping[Group, str] = {group: title for group, title in GROUPS.items() if group != "top"}
+FIFTHS: Mapping[Group, str] = {group: title for group, title in GROUPS.items() if group.startswith("q")}
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbours:
+class Steps:
     """Addresses of the features before and after, by index; None at either end."""
 
     previous: str | None
@@ -33,9 +38,11 @@ class FeaturePage:
     site: Site
     feature: Feature
     histogram: Chart | None
-    neighbours: Neighbours
+    steps: Steps
     top: tuple[Row, ...]
     groups: Mapping[Group, str]  # empty where there are too few contexts to part
+    neighbours: tuple[RelatedGroup, ...]
+    partners: tuple[RelatedGroup, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +58,17 @@ def feature_page(request: Request, name: str, index: str) -> Response:
     store = current_store(request)
     dictionary = find_dictionary(store, name)
     feature = find_feature(store, dictionary, index)
+    near = related(store, feature)
     context = FeaturePage(
         dictionary=dictionary,
         site=site_of(store, dictionary),
         feature=feature,
         histogram=activation_chart(feature),
-        neighbours=neighbours(dictionary, feature),
+        steps=steps(dictionary, feature),
         top=rows(store, feature, "top"),
         groups=FIFTHS if feature.state == "live" else {},
+        neighbours=near["neighbour"],
+        partners=near["cofiring"],
     )
     return render(request, "browse/feature.html", context)
 
@@ -78,9 +88,9 @@ def group_page(request: Request, name: str, index: str, group: str) -> Response:
     )
 
 
-def neighbours(dictionary: Dictionary, feature: Feature) -> Neighbours:
+def steps(dictionary: Dictionary, feature: Feature) -> Steps:
     before, after = feature.index - 1, feature.index + 1
-    return Neighbours(
+    return Steps(
         feature_url(dictionary, before) if before >= 0 else None,
         feature_url(dictionary, after) if after < dictionary.m else None,
     )

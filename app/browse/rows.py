@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from app.render import figure, token_row
-from app.store.features import Context, Feature, FeatureStore, Group
-from app.store.packing import PackedHit
+from app.store.features import Context, Feature, FeatureStore
+from app.store.packing import Group, PackedHit
 from app.study.content import level
 
 REACH = 16  # tokens shown on each side of the peak
@@ -20,6 +20,8 @@ GROUPS: Mapping[Group, str] = {
     "q3": "Middle fifth",
     "q4": "Fourth fifth",
     "q5": "Weakest fifth",
+    "bottom": "Negative tail",
+    "second": "Second text",
 }
 
 
@@ -39,17 +41,20 @@ class Row:
 
 
 def rows(store: FeatureStore, feature: Feature, group: Group, limit: int | None = None) -> tuple[Row, ...]:
-    """The contexts of one group, strongest first."""
+    """The contexts of one group, strongest first. Each side of zero has a scale of its own."""
     hits = store.hits(feature.dictionary_id, feature.index, group)[:limit]
     contexts = store.contexts(hit.context for hit in hits)
-    return tuple(row(hit, contexts[hit.context], feature.max) for hit in hits)
+    scale = (feature.min or 0.0) if group == "bottom" else feature.max
+    return tuple(row(hit, contexts[hit.context], scale) for hit in hits)
 
 
-def row(hit: PackedHit, context: Context, maximum: float) -> Row:
+def row(hit: PackedHit, context: Context, scale: float) -> Row:
+    """`scale`: the activation of the strongest colour; below 0 for the negative tail. The other side's tokens have none."""
+    sign = -1 if scale < 0 else 1
     levels = [0] * len(context.tokens)
     titles = {}
     for position, value in zip(hit.positions, hit.values, strict=True):
-        levels[position] = level(value, maximum)
+        levels[position] = level(sign * value, sign * scale) if sign * value > 0 else 0
         titles[position] = figure(value)
     inline = [token.translate(INLINE) for token in context.tokens]
     start, end = max(hit.peak - REACH, 0), hit.peak + REACH + 1

@@ -253,7 +253,7 @@ class FeatureStore:
         f = t.feature.c
         query = select(t.feature).where(f.dictionary_id == dictionary_id, f.index.in_(sorted(set(indices))))
         with self.engine.connect() as connection:
-            return {row.index: Feature(**row._mapping) for row in connection.execute(query)}
+            return {one.index: one for one in (Feature(**row._mapping) for row in connection.execute(query))}
 
     def frequencies(self, dictionary_id: int) -> list[float]:
         """How often each feature fires, in order of index."""

@@ -25,6 +25,8 @@ def test_one_dictionary_with_its_site_and_states(client, store, dictionary):
     found = client.get(f"/api/dictionaries/{dictionary.name}").json()
     assert found.pop("site")["id"] == dictionary.site_id
     assert sum(found.pop("states").values()) == dictionary.m
+    compared = {one.other_id for one in store.comparisons() if one.dictionary_id == dictionary.id}
+    assert set(found.pop("comparisons")) == {other.name for other in store.dictionaries() if other.id in compared}
     assert found == asdict(dictionary)
 
 

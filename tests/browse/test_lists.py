@@ -15,7 +15,7 @@ from app.store.features import Feature
 
 def indices(html: str) -> list[int]:
     """The features of a table, in order."""
-    body = html.partition("<tbody>")[2].partition("</tbody>")[0]
+    body = html.partition('<table class="features">')[2].partition("<tbody>")[2].partition("</tbody>")[0]
     return [int(index) for index in re.findall(r'/features/(\d+)"', body)]
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from app import render as r
 from app.browse.charts import activation_chart, density_chart
+from app.browse.features import FIFTHS
 from app.browse.rows import GROUPS, REACH, rows
 from app.render import figure, token_row
 from app.store.features import FeatureFilter
@@ -89,8 +90,8 @@ def test_a_feature_page_shows_its_rows_and_figures(client, store, trained, live)
         assert row.full in page
     assert f"<dd>{figure(live.max)}" in page
     assert page.count("<details") == live.contexts
-    for group in GROUPS:
-        assert group == "top" or f'<a href="/dictionaries/{trained.name}/features/{live.index}/groups/{group}">' in page
+    for group in FIFTHS:
+        assert f'<a href="/dictionaries/{trained.name}/features/{live.index}/groups/{group}">' in page
 
 
 def test_groups_show_the_hits_of_their_fifth(client, store, trained, live):
