@@ -13,7 +13,7 @@ from pipeline.runs import firsts, ranks
 
 QUANTILES = 5
 SHINGLE = 8
-FACTOR = np.uint64(0x9E3779B97F4A7C15)  # of the polynomials that pairs and shingles are hashed by
+FACTOR, OF_GROUP = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1B54A32D192ED03)  # odd, without a pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def near_duplicates(
 
 def repeats(group: NDArray[np.integer], key: NDArray[np.integer]) -> NDArray[np.bool_]:
     """Which entries have the group and the key of an entry before them; compared by a 64-bit hash."""
-    both = mix(0, group.astype(np.uint64) * FACTOR + key.astype(np.uint64))
+    both = mix(0, group.astype(np.uint64) * OF_GROUP + key.astype(np.uint64))
     found = np.zeros(len(both), bool)
     ordered = np.sort(both)
     twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
