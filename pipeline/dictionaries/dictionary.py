@@ -72,7 +72,7 @@ class Dictionary:
         collector = ready.collector(len(x))
         rows = BLOCK if x.device.type == "cpu" else max(BLOCK, DEVICE_ENTRIES // self.m // BLOCK * BLOCK)
         buffer = torch.empty(min(rows, len(x)), self.m, dtype=ready.weights.dtype, device=x.device)
-        for start in range(0, max(len(x), 1), rows):  # once, too, for no tokens
+        for start in range(0, len(x), rows):
             part = normalise(x[start : start + rows].float(), self.normalisation)
             if self.centred:
                 part = part - ready.b_dec

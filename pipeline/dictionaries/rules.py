@@ -114,7 +114,8 @@ class Cut:
         self.parts.append((index, value))
 
     def codes(self) -> Codes:
-        index, value = (torch.cat(part).cpu() for part in zip(*self.parts, strict=True))
+        none = torch.empty(0, dtype=torch.int32), torch.empty(0)
+        index, value = (torch.cat(part).cpu() for part in zip(*(self.parts or [none]), strict=True))
         start = torch.zeros(len(self.counts) + 1, dtype=torch.int64)
         torch.cumsum(self.counts.cpu(), 0, out=start[1:])
         return Codes(start, index, value)
