@@ -15,6 +15,7 @@ GAP = 1.0
 
 DECADES = range(-6, 1)  # every density histogram has the same axis, so that two can be compared at a glance
 BINS_PER_DECADE = 8
+NOTHING = {"first": 0, "counts": []}
 FEWEST_BINS = 8  # a feature that fires on one token is drawn as a bar, not as a wall
 
 
@@ -52,25 +53,27 @@ def bars(counts: Sequence[int], titles: Sequence[str]) -> tuple[Bar, ...]:
     return tuple(drawn)
 
 
-def activation_chart(feature: Feature) -> Chart | None:
-    """How strongly a feature fires, on a logarithmic axis; None where it never fired."""
-    counts: list[int] = feature.histogram["counts"]
+def activation_chart(feature: Feature, *, below: bool = False) -> Chart | None:
+    """How strongly a feature fires, on a logarithmic axis: above zero, or `below`. None where it never fired there."""
+    histogram = feature.histogram.get("below", NOTHING) if below else feature.histogram
+    sign = "−" if below else ""
+    counts: list[int] = histogram["counts"]
     if not sum(counts):
         return None
-    first: int = feature.histogram["first"]
+    first: int = histogram["first"]
     margin = max(FEWEST_BINS - len(counts), 0)
     before, after = margin // 2, margin - margin // 2
     shown = [0] * before + counts + [0] * after
     edges = [2 ** ((first - before + n) / HISTOGRAM_BINS_PER_OCTAVE) for n in range(len(shown) + 1)]
     titles = [
-        f"{figure(low)} to {figure(high)}: {counted(count, 'token')}"
+        f"{sign}{figure(low)} to {sign}{figure(high)}: {counted(count, 'token')}"
         for (low, high), count in zip(pairwise(edges), shown, strict=True)
     ]
     return Chart(
         bars(shown, titles),
-        (figure(edges[0]), figure(math.sqrt(edges[0] * edges[-1])), figure(edges[-1])),
-        f"Histogram of activations, logarithmic axis: {counted(sum(counts), 'token')} from {figure(edges[before])} to "
-        f"{figure(edges[before + len(counts)])}, most near {figure(edges[shown.index(max(shown))])}.",
+        tuple(sign + figure(edge) for edge in (edges[0], math.sqrt(edges[0] * edges[-1]), edges[-1])),
+        f"Histogram of activations, logarithmic axis: {counted(sum(counts), 'token')} from {sign}{figure(edges[before])} to "
+        f"{sign}{figure(edges[before + len(counts)])}, most near {sign}{figure(edges[shown.index(max(shown))])}.",
     )
 
 

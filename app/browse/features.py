@@ -38,6 +38,7 @@ class FeaturePage:
     site: Site
     feature: Feature
     histogram: Chart | None
+    below: Chart | None  # of the negative tail
     steps: Steps
     top: tuple[Row, ...]
     groups: Mapping[Group, str]  # empty where there are too few contexts to part
@@ -64,6 +65,7 @@ def feature_page(request: Request, name: str, index: str) -> Response:
         site=site_of(store, dictionary),
         feature=feature,
         histogram=activation_chart(feature),
+        below=activation_chart(feature, below=True),
         steps=steps(dictionary, feature),
         top=rows(store, feature, "top"),
         groups=FIFTHS if feature.state == "live" else {},

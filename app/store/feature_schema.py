@@ -144,17 +144,15 @@ hit = Table(  # all hits of a feature that has any; app.store.packing says what 
     Column("blob", LargeBinary, nullable=False),
 )
 
-relation = (
-    Table(  # a feature's nearest features in one dictionary; app.store.packing.pack_related says what a blob holds
-        "relation",
-        metadata,
-        Column("dictionary_id", Integer, primary_key=True),
-        Column("feature", Integer, primary_key=True),
-        Column("other_id", Integer, primary_key=True),  # the dictionary that they are of: its own, or another
-        Column("kind", String, primary_key=True),  # neighbour (value: cosine), cofiring (value: Jaccard index)
-        Column("blob", LargeBinary, nullable=False),
-        sqlite_with_rowid=False,
-    )
+relation = Table(  # a feature's nearest in one dictionary; app.store.packing.pack_related says what a blob holds
+    "relation",
+    metadata,
+    Column("dictionary_id", Integer, primary_key=True),
+    Column("feature", Integer, primary_key=True),
+    Column("other_id", Integer, primary_key=True),  # the dictionary that they are of: its own, or another
+    Column("kind", String, primary_key=True),  # neighbour (value: cosine), cofiring (value: Jaccard index)
+    Column("blob", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 comparison = Table(  # what one dictionary's directions find in another's; not symmetric

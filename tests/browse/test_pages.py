@@ -110,6 +110,16 @@ def test_the_histogram_of_one_token_is_a_bar_and_not_a_wall(live):
     assert "1 token from 4.00 to 4.36" in chart.summary
 
 
+def test_a_negative_tail_has_a_histogram_of_its_own(live):
+    both = replace(live, histogram={"first": 16, "counts": [1], "below": {"first": 8, "counts": [2, 3]}})
+    chart = activation_chart(both, below=True)
+    assert chart is not None
+    assert [bar.title for bar in chart.bars] == ["−2.00 to −2.18: 2 tokens", "−2.18 to −2.38: 3 tokens"]
+    assert all(tick.startswith("−") for tick in chart.ticks)
+    assert activation_chart(live, below=True) is None
+    assert len(activation_chart(both).bars) == 1
+
+
 def test_the_histogram_of_a_feature_counts_its_tokens(live):
     chart = activation_chart(live)
     assert chart is not None
