@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from app.render import figure, percent
-from app.store.features import Dictionary, FeatureFilter, FeatureStore
-from app.store.packing import pack_related
+from app.browse.rows import row
+from app.render import figure, percent, token_row
+from app.store.features import Context, Dictionary, FeatureFilter, FeatureStore
+from app.store.packing import PackedHit, pack_related
 from tests.browse.conftest import text, visitor
 from tests.conftest import copy_store
 
@@ -127,6 +128,38 @@ def test_pages_without_tables_say_why(tabled: TestClient, dictionaries: list[Dic
         "second corpus — none was named",
     ):
         assert words in page
+
+
+def test_the_negative_tail_has_a_scale_of_its_own() -> None:
+    context = Context(7, 0, 0, "a document", False, False, ["It", " was", " not", " so"], [])
+    hit = PackedHit(7, 2, (1, 2, 3), (0.5, -4.0, -0.9))
+    found = row(hit, context, -4.0)
+    assert found.value == -4
+    assert found.full == token_row(context.tokens, [0, 0, 4, 1], 2, {1: "0.500", 2: "−4.00", 3: "−0.900"})
+    positive = row(PackedHit(7, 1, (1, 2), (0.5, -4.0)), context, 0.5)
+    assert positive.full == token_row(context.tokens, [0, 4, 0, 0], 1, {1: "0.500", 2: "−4.00"})
+
+
+def test_a_feature_with_two_tails_and_a_second_text_has_a_place_for_each(data_folder: Path) -> None:
+    path = data_folder / "features.sqlite"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE feature SET min = NULL, second_frequency = 0.013, second_stability = 0.75")
+        connection.execute("UPDATE feature SET min = -3.5 WHERE dictionary_id = 0")
+        connection.execute("UPDATE site SET second_corpus = 'another <text>', second_tokens = 1000")
+    store = FeatureStore(path)
+    with visitor(data_folder) as client:
+        for dictionary in store.dictionaries():
+            live = store.features(dictionary.id, where=FeatureFilter(state="live"), limit=1)[0]
+            address = f"/dictionaries/{dictionary.name}/features/{live.index}"
+            page = client.get(address).text
+            tails = dictionary.id == 0
+            assert ("Minimum −3.50" in text(page)) == ("Negative tail" in page) == tails
+            assert (f'<a href="{address}/groups/bottom">' in page) == tails
+            assert f'<a href="{address}/groups/second">' in page
+            assert "1.3% of tokens; stability 0.75" in text(page)
+            assert "another &lt;text&gt;" in page
+            for group, title in (("bottom", "Negative tail"), ("second", "Second text")):
+                assert f"<h1>{title}</h1>" in client.get(f"{address}/groups/{group}").text
 
 
 @pytest.mark.parametrize(
