@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,11 @@ app = typer.Typer()
 MAX_WORKERS = 8
 
 
+class EngineName(StrEnum):
+    local = "local"
+    ray = "ray"
+
+
 @app.command()
 def build(
     config: Annotated[Path, typer.Argument(help="The build file.", metavar="BUILD.toml", show_default=False)],
@@ -24,7 +30,15 @@ def build(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; the number of cores, at most 8, if not given.")
     ] = None,
-    keep_work: Annotated[bool, typer.Option("--keep-work", help="Keep activations and codes in DATA/build.")] = False,
+    keep_work: Annotated[bool, typer.Option("--keep-work", help="Keep intermediate results in DATA/build.")] = False,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda or cuda:N; cuda where there is one, if not given.", show_default=False)
+    ] = None,
+    engine: Annotated[EngineName, typer.Option(help="Who does the pass over the text.")] = EngineName.local,
+    address: Annotated[
+        str | None, typer.Option(help="Of the Ray cluster; `auto` finds the one that this computer is in.")
+    ] = None,
+    gpus_per_worker: Annotated[float, typer.Option(min=0, help="Share of a GPU that each Ray worker takes.")] = 0.0,
 ) -> None:
     """Build a feature store: model, corpus and dictionaries → contexts and figures for every feature.
 
@@ -32,6 +46,8 @@ def build(
     does nothing. Nothing stands at DATA/features.sqlite but a whole store.
 
     Example: dartboard build demo/BUILD.toml --data data/demo
+
+    Example: dartboard build BUILD.toml --engine ray --address auto --workers 16 --gpus-per-worker 0.25
     """
     from pipeline.plan import make_plan
     from pipeline.published import finished
@@ -45,11 +61,16 @@ def build(
         console.print(f"{store} is up to date.", highlight=False)
         return
     with console.status("Loading PyTorch"):
+        from pipeline.build import Workers
         from pipeline.build import build as run
-    stages = run(plan, data, workers or _cores(), keep_work, console)
+        from pipeline.devices import choose_device
+    chosen = choose_device(device)
+    default = 1 if chosen != "cpu" and engine == "local" else cores()
+    who = Workers(workers or default, engine.value, address, gpus_per_worker, chosen)
+    stages = run(plan, data, who, keep_work, console)
     console.print(f"{store} is ready, after {sum(stages.seconds.values()):.0f} s.", highlight=False)
 
 
-def _cores() -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, MAX_WORKERS)
+def cores() -> int:
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(found, MAX_WORKERS)

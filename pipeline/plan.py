@@ -49,7 +49,9 @@ class Plan:
         """What a dictionary of a group, and its summary, depend on."""
         site = next(site for site in self.config.sites if site.name == dictionary.site)
         parts = [part.model_dump(mode="json") for part in (dictionary, site, self.config.pages)]
-        return fingerprint(parts, self.weights_hashes.get(dictionary.name), self.config.precision, self.config.seed)[:16]
+        return fingerprint(parts, self.weights_hashes.get(dictionary.name), self.config.precision, self.config.seed)[
+            :16
+        ]
 
     def pass_key(self, sites: Sequence[SiteConfig]) -> str:
         """What the parts of a pass depend on."""

@@ -352,13 +352,12 @@ class _SiteWriter:
         )
 
     def _tables(self, number: int, tables: Tables) -> None:
-        rows = []
-        for related in tables.related:
-            there = related.feature >= 0
-            for feature in np.flatnonzero(there.any(1)).tolist():
-                some = there[feature]
-                blob = pack_related(related.feature[feature, some], related.value[feature, some])
-                rows.append((number, feature, self.ids[related.other], related.kind, blob))
+        rows = [
+            (number, feature, self.ids[related.other], related.kind, blob)
+            for related in tables.related
+            for feature, blob in enumerate(pack_related(related.feature, related.value))
+            if blob
+        ]
         names = [column.name for column in t.relation.columns]
         columns = zip(*sorted(rows), strict=True) if rows else [[] for _ in names]
         _insert_columns(self.connection, t.relation, dict(zip(names, map(list, columns), strict=True)))

@@ -5,7 +5,6 @@ import torch
 from torch import Tensor
 
 from app.errors import UserError
-from pipeline.activations import ShardFolder
 from pipeline.hashing import mix
 
 
@@ -15,22 +14,23 @@ def random_sign(m: int, d: int, seed: int) -> Tensor:
     return torch.from_numpy((2 * signs - 1).astype(np.float32) / np.float32(np.sqrt(d)))
 
 
-def data_points(shards: ShardFolder, mean: Tensor, m: int, seed: int) -> Tensor:
-    """`[m, d]`: the fitting tokens with the m smallest seeded hashes, less the mean, scaled to length 1.
+# --- provisional, until KINDS's version of this file lands ---
 
-    Raises UserError where the site has fewer than m fitting tokens.
-    """
-    keys = np.zeros(0, np.uint64)
-    points = torch.zeros(0, len(mean))
-    for shard in range(shards.count):
-        rows = shards.rows(shard)
-        fit = ~rows.held_out
-        keys = np.concatenate([keys, mix(seed, rows.context[fit], rows.position[fit])])
-        points = torch.cat([points, rows.x[torch.from_numpy(fit)]])
-        order = np.argsort(keys, kind="stable")[:m]
-        keys, points = keys[order], points[torch.from_numpy(order)]
-    if len(points) < m:
-        raise UserError(
-            f"{m} data points were asked for, but the site has {len(points)} fitting tokens; lower m or raise `contexts`."
-        )
-    return torch.nn.functional.normalize(points - mean, dim=1)
+
+def data_points(x, mean, m, seed):
+    if len(x) < m:
+        raise UserError(f"{m} data points were asked for, but the sample has {len(x)} fitting tokens; lower m.")
+    chosen = np.random.Generator(np.random.Philox(seed)).permutation(len(x))[:m]
+    return torch.nn.functional.normalize(x[torch.from_numpy(chosen)] - mean, dim=1)
+
+
+def directions(config, m, x, mean, seed, matrix):
+    return data_points(x, mean, m, seed) if config.kind == "data-points" else random_sign(m, len(mean), seed)
+
+
+def encoder_of(rows, x, mean, encoding):
+    return rows
+
+
+def batch_topk_threshold(dictionary, x):
+    return dictionary

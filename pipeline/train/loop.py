@@ -14,17 +14,19 @@ import torch
 from torch import Tensor
 
 from app.errors import DartboardError
-from pipeline.activations import ShardFolder, Statistics
 from pipeline.config import TopKSAEConfig
 from pipeline.dictionaries import Dictionary
 from pipeline.dictionaries.directions import data_points
 from pipeline.files import whole
 from pipeline.hashing import derive
+from pipeline.kept import Kept
+from pipeline.sample import Statistics
 from pipeline.train.stream import batches
 from pipeline.train.topk import TopKParameters, gradients, normalise
 
 CHECKPOINT_STEPS = 250
 CURVE_POINTS = 60
+START_TOKENS = 8192  # from which the encoder's first scale is found
 DEAD_AFTER = 0.1  # a feature is dead if it has not fired for this share of the run
 
 
@@ -38,13 +40,16 @@ class Trained:
 
 def train(
     config: TopKSAEConfig,
-    shards: ShardFolder,
+    kept: Kept,
+    rows: Tensor,
     statistics: Statistics,
     seed: int,
     checkpoint: Path,
     advance: Callable[[int, str], None],
 ) -> Trained:
-    """Train a TopK SAE on the site's fitting tokens, going on from `checkpoint` where there is one.
+    """Train a TopK SAE on the site's kept fitting tokens, going on from `checkpoint` where there is one.
+
+    `rows[token, d]`: fitting tokens of the sample, from which it starts.
 
     `advance` is told of tokens as they are used, with a few words on how it goes. Raises DartboardError on a NaN loss.
     """
@@ -55,13 +60,13 @@ def train(
     torch.set_num_threads(config.threads)
     torch.set_float32_matmul_precision("medium")
     try:
-        directions = data_points(shards, mean, m, derive(seed, "start"))
-        sample = (shards.fit_rows(0) - mean) / statistics.spread
+        directions = data_points(rows, mean, m, derive(seed, "start"))
+        sample = (rows[:START_TOKENS] - mean) / statistics.spread
         parameters = TopKParameters.start(directions, sample, k)
         run = _Run(parameters, torch.optim.Adam(parameters.tensors(), lr=config.learning_rate, fused=True), m)
         run.resume(checkpoint)
         advance(run.step * config.batch, "resumed" if run.step else "")
-        stream = batches(shards, config.batch, derive(seed, "batches"), run.step)
+        stream = batches(kept, config.batch, derive(seed, "batches"), run.step)
         while run.step < steps:
             x = (next(stream) - mean) / statistics.spread
             for group in run.optimiser.param_groups:

@@ -10,33 +10,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.activations import ShardFolder
 from pipeline.hashing import derive
+from pipeline.kept import Kept
 
 BUFFER_SHARDS = 16
 
 
-def batches(shards: ShardFolder, batch: int, seed: int, start: int) -> Iterator[Tensor]:
+def batches(kept: Kept, batch: int, seed: int, start: int) -> Iterator[Tensor]:
     """Batches `x[batch, d]` without end, from the one numbered `start`; the same ones whatever `start` was."""
-    sizes = _fit_sizes(shards)
-    batch = min(batch, sum(sorted(sizes)[:BUFFER_SHARDS]))  # so that a full buffer always holds one
+    sizes = {shard: size for shard, size in enumerate(kept.fit_sizes()) if size}
+    fitting = np.array(list(sizes))
+    batch = min(batch, sum(sorted(sizes.values())[:BUFFER_SHARDS]))  # so that a full buffer always holds one
     epoch = 0
     while True:
-        order = np.random.default_rng(derive(seed, "epoch", str(epoch))).permutation(shards.count)
-        for first in range(0, shards.count, BUFFER_SHARDS):
+        order = np.random.default_rng(derive(seed, "epoch", str(epoch))).permutation(fitting)
+        for first in range(0, len(order), BUFFER_SHARDS):
             members = order[first : first + BUFFER_SHARDS]
-            tokens = sum(sizes[shard] for shard in members)
+            tokens = sum(sizes[int(shard)] for shard in members)
             count = tokens // batch
             if start < count:
-                rows = torch.cat([shards.fit_rows(int(shard)) for shard in members])
+                rows = torch.cat([kept.fit_rows(int(shard)) for shard in members])
                 shuffle = torch.Generator().manual_seed(derive(seed, "buffer", str(epoch), str(first)))
                 rows = rows[torch.randperm(tokens, generator=shuffle)]
                 for number in range(start, count):
                     yield rows[number * batch : (number + 1) * batch]
             start = max(0, start - count)
         epoch += 1
-
-
-def _fit_sizes(shards: ShardFolder) -> list[int]:
-    allowed, held_out = shards.allowed(), shards.contexts.held_out
-    return [int(allowed[span][~held_out[span]].sum()) for span in map(shards.span, range(shards.count))]

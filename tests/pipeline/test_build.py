@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from rich.console import Console
 
 import pipeline.build
 from app.errors import Conflict, UserError
-from app.store.features import FeatureStore
+from app.store.features import Feature, FeatureStore
+from pipeline.build import Workers
 from pipeline.plan import make_plan
 from tests.pipeline.conftest import write_build_file
 from tests.serving import ROOT, command_line
@@ -41,9 +43,11 @@ def build(build_file: Path, data: Path, *options: str, limit: int | None = None)
     return process.returncode, errors
 
 
-def build_here(build_file: Path, data: Path) -> None:
+def build_here(build_file: Path, data: Path, keep_work: bool = False, console: Console | None = None) -> None:
     """The same in this process, where PyTorch is loaded already."""
-    pipeline.build.build(make_plan(build_file, "test"), data, 1, False, Console(file=io.StringIO()))
+    pipeline.build.build(
+        make_plan(build_file, "test"), data, Workers(1), keep_work, console or Console(file=io.StringIO())
+    )
 
 
 def digest(data: Path) -> str:
@@ -103,9 +107,10 @@ def test_a_finished_store_is_left_alone(uninterrupted: Path, module_build_file: 
 
 
 MOMENTS = {
-    "activations": "build/tiny-1-*/activations/shard-000001.safetensors",
-    "training": "build/tiny-1-*/sae-*/checkpoint.pt",
-    "hits": "build/tiny-1-*/signs-*/summary-000001.npz",
+    "activations": "build/tiny-*/activations/shard-000001.safetensors",
+    "training": "build/tiny-*/sae-*/checkpoint.pt",
+    "hits": "build/tiny-*/pass-*/0000001.done.pickle",
+    "tables": "build/tiny-*/tables-*/signs.neighbours.pickle",
     "publishing": ".features.sqlite.part",
 }
 
@@ -154,6 +159,148 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_old_store(
     code, errors = build(other, tmp_path, "--workers", "1")
     assert code == 0, errors
     assert digest(tmp_path) != before
+
+
+def write(path: Path, source: Path, *changes: tuple[str, str]) -> Path:
+    """The build file `source` with its text changed, each time in the first place found."""
+    text = source.read_text("utf-8")
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    path.write_text(text, "utf-8")
+    return path
+
+
+NO_TRAINING = ('[[dictionary]]\nname = "sae"\nkind = "topk-sae"\ntokens = 40_000\nbatch = 64\nthreads = 1\n', "")
+
+
+def pages(data: Path, name: str) -> list[tuple[Feature, object]]:
+    """Every feature of a dictionary and the hits it shows, by text: what must not depend on what else is built."""
+    store = FeatureStore(data / "features.sqlite")
+    try:
+        (own,) = (d for d in store.dictionaries() if d.name == name)
+        rows = []
+        for feature in store.features(own.id):
+            hits = store.hits(own.id, feature.index)
+            contexts = store.contexts(hit.context for hit in hits)
+            shown = [(contexts[hit.context].tokens, hit.peak, hit.positions, hit.values) for hit in hits]
+            rows.append((replace(feature, dictionary_id=0), shown))
+        return rows
+    finally:
+        store.close()
+
+
+def test_no_activation_is_written_unless_asked(module_build_file: Path, tmp_path: Path) -> None:
+    plain = write(tmp_path / "PLAIN.toml", module_build_file, NO_TRAINING)
+    build_here(plain, tmp_path / "plain", keep_work=True)
+    written = [path for path in (tmp_path / "plain").rglob("*") if path.is_file()]
+    assert written
+    assert not [path for path in written if path.name.startswith("shard-")]
+
+
+def test_kept_activations_stand_in_for_the_model(module_build_file: Path, tmp_path: Path) -> None:
+    keeping = write(
+        tmp_path / "K.toml", module_build_file, NO_TRAINING, ("layer = 1", "layer = 1\nkeep_activations = true")
+    )
+    build_here(keeping, tmp_path / "first")
+    (kept,) = (tmp_path / "first" / "activations").iterdir()
+    using = write(
+        tmp_path / "U.toml", module_build_file, NO_TRAINING, ("layer = 1", f'layer = 1\nactivations = "{kept}"')
+    )
+    build_here(using, tmp_path / "second")
+    for name in ("signs", "points"):
+        assert pages(tmp_path / "first", name) == pages(tmp_path / "second", name)
+    other = write(tmp_path / "O.toml", using, ("layer = 1", "layer = 2"))
+    with pytest.raises(UserError, match="keeps layers 1, but the build asks for layer 2"):
+        build_here(other, tmp_path / "third")
+
+
+def test_sites_read_in_one_pass_are_as_if_read_alone(module_build_file: Path, tmp_path: Path) -> None:
+    alone = write(tmp_path / "A.toml", module_build_file, NO_TRAINING)
+    both = write(
+        tmp_path / "B.toml",
+        alone,
+        (
+            "[defaults]",
+            """[[site]]
+name = "tiny-3"
+model = "tiny"
+corpus = "wiki"
+layer = 3
+contexts = 200
+context_length = 32
+[defaults]""",
+        ),
+        ('kind = "random-sign"', 'kind = "random-sign"\nsite = "tiny-1"'),
+        ('kind = "data-points"', 'kind = "data-points"\nsite = "tiny-3"'),
+    )
+    build_here(alone, tmp_path / "alone")
+    console = io.StringIO()
+    build_here(both, tmp_path / "both", console=Console(file=console, width=200))
+    assert pages(tmp_path / "alone", "signs") == pages(tmp_path / "both", "signs")
+    assert pages(tmp_path / "alone", "points") != pages(tmp_path / "both", "points")
+    assert console.getvalue().count(": hits:") == 1  # one pass for both layers
+
+
+def test_every_kind_rule_encoding_and_decoder_builds(module_build_file: Path, tmp_path: Path) -> None:
+    entries = [("neurons", "neurons", "", "tied"), ("pca", "pca", "", "least-squares"), ("ica", "ica", "", "none")]
+    entries += [(kind, kind, "", "tied") for kind in ("gaussian", "covariance-gaussian", "k-means", "embedding")]
+    entries += [("unembedding", "unembedding", 'encoding = "raw"', "least-squares")]
+    entries += [("absolute", "random-sign", 'rule = "absolute-topk"', "least-squares")]
+    entries += [("batch", "random-sign", 'rule = "batch-topk"', "least-squares")]
+    entries += [("relu", "random-sign", 'rule = "relu"\nm = 40', "least-squares")]
+    entries += [("white", "random-sign", 'encoding = "whitened"', "tied")]
+    added = "".join(
+        f'[[dictionary]]\nname = "{name}"\nkind = "{kind}"\n{options}\ndecoder = "{decoder}"\n'
+        for name, kind, options, decoder in entries
+    )
+    seeds = ("[pages]", '[[dictionary]]\nname = "family"\nkind = "random-sign"\nseeds = [1, 2]\n' + added + "[pages]")
+    second = ("layer = 1", 'layer = 1\nsecond_corpus = "wiki"\nsecond_contexts = 100')
+    everything = write(tmp_path / "E.toml", module_build_file, NO_TRAINING, seeds, second)
+    build_here(everything, tmp_path)
+    store = FeatureStore(tmp_path / "features.sqlite")
+    found = {dictionary.name: dictionary for dictionary in store.dictionaries()}
+    assert set(found) == {"signs", "points", "family-1", "family-2", *(name for name, *_ in entries)}
+    assert {found["family-1"].family, found["family-2"].family} == {"family"}
+    assert found["family-1"].weights_hash != found["family-2"].weights_hash
+    for name, m, natural in (("pca", 32, True), ("neurons", 32, True), ("gaussian", 64, False), ("relu", 40, False)):
+        assert (found[name].m, found[name].natural_size) == (m, natural)
+    assert found["ica"].fve is None
+    for name in set(found) - {"ica"}:
+        assert found[name].fve is not None and found[name].fve > 0, name
+        assert found[name].floor_isotropic is not None or found[name].rule == "relu"
+    assert found["relu"].l0 > 10 > found["batch"].l0 > 2
+    signed = store.features(found["absolute"].id)
+    assert any(store.hits(found["absolute"].id, feature.index, "bottom") for feature in signed)
+    assert min(feature.min for feature in signed if feature.min is not None) < 0
+    store.close()
+
+
+def test_a_text_that_changed_before_a_resume_is_told_and_read_anew(
+    module_build_file: Path, text_file: Path, tmp_path: Path
+) -> None:
+    text = tmp_path / "wiki.txt"
+    text.write_text(text_file.read_text("utf-8"), "utf-8")
+    changing = write(tmp_path / "C.toml", module_build_file, NO_TRAINING, (str(text_file), str(text)))
+    build_here(changing, tmp_path / "data", keep_work=True)
+    (tmp_path / "data" / "features.sqlite").unlink()
+    lines = text.read_text("utf-8").splitlines(keepends=True)
+    text.write_text("".join(lines[:-500]), "utf-8")
+    console = io.StringIO()
+    build_here(changing, tmp_path / "data", console=Console(file=console, width=300))
+    assert "The files of corpus 'wiki' have changed since the build that was interrupted" in console.getvalue()
+
+
+def test_too_little_memory_is_one_sentence(module_build_file: Path, tmp_path: Path) -> None:
+    large = write(tmp_path / "L.toml", module_build_file, NO_TRAINING, ("expansion = 2", "m = 2_000_000_000_000"))
+    large.write_text(
+        large.read_text("utf-8")
+        .replace("m = 2_000_000_000_000\nk", "k")
+        .replace('kind = "random-sign"', 'kind = "gaussian"\nm = 2_000_000_000_000'),
+        "utf-8",
+    )
+    with pytest.raises(UserError, match="ran out of memory; lower m"):
+        build_here(large, tmp_path / "data")
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from app.errors import DartboardError
-from pipeline.activations import ShardFolder, load_statistics, measure
 from pipeline.config import TopKSAEConfig
+from pipeline.kept import Kept, read_shard
+from pipeline.sample import Sample
 from pipeline.train.loop import Trained, train
 from pipeline.train.stream import batches
 from pipeline.train.topk import TopKParameters, gradients
-from tests.pipeline.test_activations import shards  # noqa: F401 (a fixture)
+from tests.pipeline.test_sample import activations, contexts, kept  # noqa: F401 (fixtures)
 
 M, K = 96, 6
 
@@ -42,7 +43,7 @@ def test_gradients_are_those_of_autograd() -> None:
         torch.testing.assert_close(mine.grad, theirs, rtol=1e-4, atol=1e-5)
 
 
-def run(shards: ShardFolder, checkpoint: Path, advance: Any = lambda *_: None, **options: Any) -> Trained:  # noqa: F811
+def run(kept: Kept, checkpoint: Path, advance: Any = lambda *_: None, **options: Any) -> Trained:  # noqa: F811
     config = TopKSAEConfig.model_validate(
         {
             **{"name": "sae", "title": "SAE", "kind": "topk-sae", "site": "s", "encoding": "centred", "seed": 0},
@@ -50,12 +51,13 @@ def run(shards: ShardFolder, checkpoint: Path, advance: Any = lambda *_: None, *
             **options,
         }
     )
-    return train(config, shards, load_statistics(shards), 0, checkpoint, advance)
+    raw = {shard: read_shard(kept.folder, shard)[1] for shard in range(kept.count)}
+    sample = Sample(kept.contexts, raw, kept.mask)
+    return train(config, kept, sample.part(held_out=False), sample.statistics(10.0), 0, checkpoint, advance)
 
 
-def test_training_explains_more_and_keeps_decoder_rows_at_length_one(shards: ShardFolder, tmp_path: Path) -> None:  # noqa: F811
-    measure(shards, frozenset(), 10.0, lambda _: None)
-    trained = run(shards, tmp_path / "c.pt")
+def test_training_explains_more_and_keeps_decoder_rows_at_length_one(kept: Kept, tmp_path: Path) -> None:  # noqa: F811
+    trained = run(kept, tmp_path / "c.pt")
     assert trained.curve[-1]["fve"] > trained.curve[0]["fve"] + 0.05
     assert trained.curve[-1]["l0"] <= K
     decoder = trained.dictionary.decoder
@@ -63,9 +65,8 @@ def test_training_explains_more_and_keeps_decoder_rows_at_length_one(shards: Sha
     torch.testing.assert_close(decoder.norm(dim=1), torch.ones(M))
 
 
-def test_a_run_resumed_from_its_checkpoint_ends_on_the_same_bytes(shards: ShardFolder, tmp_path: Path) -> None:  # noqa: F811
-    measure(shards, frozenset(), 10.0, lambda _: None)
-    whole = run(shards, tmp_path / "whole.pt")
+def test_a_run_resumed_from_its_checkpoint_ends_on_the_same_bytes(kept: Kept, tmp_path: Path) -> None:  # noqa: F811
+    whole = run(kept, tmp_path / "whole.pt")
 
     class Stopped(Exception):
         pass
@@ -79,22 +80,21 @@ def test_a_run_resumed_from_its_checkpoint_ends_on_the_same_bytes(shards: ShardF
             raise Stopped
 
     with pytest.raises(Stopped):
-        run(shards, tmp_path / "part.pt", stop)
+        run(kept, tmp_path / "part.pt", stop)
     state = torch.load(tmp_path / "part.pt", weights_only=True)
     assert 0 < state["step"] < 400
-    resumed = run(shards, tmp_path / "part.pt")
+    resumed = run(kept, tmp_path / "part.pt")
     assert resumed.dictionary.hash() == whole.dictionary.hash()
     assert resumed.curve == whole.curve
 
 
-def test_a_stream_starts_anywhere_in_the_same_sequence(shards: ShardFolder) -> None:  # noqa: F811
-    measure(shards, frozenset(), 10.0, lambda _: None)
-    whole = batches(shards, 100, 7, 0)
+def test_a_stream_starts_anywhere_in_the_same_sequence(kept: Kept) -> None:  # noqa: F811
+    whole = batches(kept, 100, 7, 0)
     expected = [next(whole) for _ in range(60)]
     for start in (1, 19, 41):
-        part = batches(shards, 100, 7, start)
+        part = batches(kept, 100, 7, start)
         assert all(torch.equal(next(part), batch) for batch in expected[start : start + 15])
-    tokens = torch.cat([shards.fit_rows(shard) for shard in range(shards.count)])
+    tokens = torch.cat([kept.fit_rows(shard) for shard, size in enumerate(kept.fit_sizes()) if size])
     epoch = torch.cat(expected[: len(tokens) // 100])
     available, held = (
         dict(zip(map(tuple, rows.tolist()), counts.tolist(), strict=True))
@@ -103,7 +103,6 @@ def test_a_stream_starts_anywhere_in_the_same_sequence(shards: ShardFolder) -> N
     assert all(count <= available[row] for row, count in held.items())  # no token twice in an epoch
 
 
-def test_a_loss_that_is_no_number_stops_the_run(shards: ShardFolder, tmp_path: Path) -> None:  # noqa: F811
-    measure(shards, frozenset(), 10.0, lambda _: None)
+def test_a_loss_that_is_no_number_stops_the_run(kept: Kept, tmp_path: Path) -> None:  # noqa: F811
     with pytest.raises(DartboardError, match="lower learning_rate"):
-        run(shards, tmp_path / "c.pt", learning_rate=1e30)
+        run(kept, tmp_path / "c.pt", learning_rate=1e30)

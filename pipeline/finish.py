@@ -1,0 +1,117 @@
+"""Finish a dictionary after the pass: merge its parts, fit its decoder, and judge it on held-out text."""
+
+import functools
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from pipeline.config import Decoder
+from pipeline.dictionaries import Dictionary
+from pipeline.dictionaries.decoders import Fidelity, fidelity, least_squares
+from pipeline.engines import Shared
+from pipeline.files import write_json
+from pipeline.hits import Keep, Summary, load, save
+from pipeline.passes import Parts
+from pipeline.streaming import Fit, add_moments
+
+FITS: dict[str, Fit] = {"least-squares": "moment", "tied": "scale"}
+
+
+@dataclass(frozen=True, slots=True)
+class DictionaryFolder:
+    """Where a dictionary's results are while a build is at work."""
+
+    folder: Path
+
+    @property
+    def directions(self) -> Path:
+        return self.folder / "directions.safetensors"
+
+    @property
+    def finished(self) -> Path:
+        return self.folder / "dictionary.safetensors"
+
+    @property
+    def facts(self) -> Path:
+        """Written last: where it is, the dictionary is finished."""
+        return self.folder / "facts.json"
+
+    @property
+    def merged(self) -> Path:
+        return self.folder / "summary.npz"
+
+    @property
+    def second(self) -> Path:
+        return self.folder / "second.npz"
+
+    def fidelity(self) -> Fidelity:
+        return Fidelity(**json.loads(self.facts.read_text("utf-8")))
+
+    def summary(self) -> Summary:
+        return load(self.merged)
+
+    def second_summary(self) -> Summary:
+        return load(self.second)
+
+    def training(self) -> dict[str, Any]:
+        """The training curve and its seconds; empty where nothing was trained."""
+        path = self.folder / "training.json"
+        facts: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+        return facts
+
+    def dictionary(self) -> Dictionary:
+        return Dictionary.load(self.finished)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Rows `x[token, d]` of the sample on which every dictionary is judged, and the mean of the fitting ones."""
+
+    held_out: Tensor
+    fit: Tensor
+    mean: Tensor
+    spread: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finishing:
+    """One dictionary to finish."""
+
+    name: str
+    place: DictionaryFolder
+    decoder: Decoder
+    keep: Keep
+    parts: Parts
+    fit_shards: tuple[int, ...]
+
+
+def finish(judged: Shared[Judged], job: Finishing) -> str:
+    """A piece of work; gives the dictionary's name."""
+    rows = judged.get()
+    dictionary = Dictionary.load(job.place.directions)
+    dictionary = replace(dictionary, decoder=_decoder(dictionary, job, rows.spread))
+    dictionary.save(job.place.finished)
+    save(job.parts.summary(job.name, job.keep), job.place.merged)
+    write_json(job.place.facts, asdict(fidelity(rows.held_out, rows.fit, dictionary, rows.mean)))
+    return job.name
+
+
+def merge_second(parts: Parts, job: Finishing) -> str:
+    """A piece of work: the summary over the second corpus."""
+    save(parts.summary(job.name, job.keep), job.place.second)
+    return job.name
+
+
+def _decoder(dictionary: Dictionary, job: Finishing, spread: float) -> Tensor | None:
+    if job.decoder == "least-squares":
+        moments = (part.moment for part in job.parts.of(job.name) if part.moment is not None)
+        codes = functools.partial(job.parts.codes, job.name, "fitting", job.fit_shards)
+        return least_squares(codes, add_moments(moments, spread), dictionary.m)
+    if job.decoder == "tied":
+        sums = [part.scale for part in job.parts.of(job.name) if part.scale is not None]
+        above, below = (sum(values) for values in zip(*sums, strict=True))
+        return dictionary.encoder * (above / below if below else 0.0)
+    return dictionary.decoder

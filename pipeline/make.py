@@ -1,0 +1,87 @@
+"""Make a dictionary from its entry in the build file: draw or compute its directions, read it from disk, or train it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from app.errors import UserError
+from pipeline import formats
+from pipeline.config import AnyDictionary, FileConfig, MadeConfig, ModelConfig, SiteConfig, TopKSAEConfig
+from pipeline.dictionaries import Dictionary
+from pipeline.dictionaries.directions import batch_topk_threshold, directions, encoder_of
+from pipeline.files import write_json
+from pipeline.hashing import derive
+from pipeline.kept import Kept
+from pipeline.model import matrix
+from pipeline.progress import Stages
+from pipeline.sample import Sample, Statistics
+from pipeline.train.loop import train
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What dictionaries of a site are made from; the sample and the kept activations only where they are asked for."""
+
+    site: SiteConfig
+    model: ModelConfig
+    statistics: Statistics
+    sample: Callable[[], Sample]
+    kept: Callable[[], Kept]
+    stages: Stages
+
+    @property
+    def mean(self) -> Tensor:
+        return torch.from_numpy(self.statistics.mean)
+
+
+def make(config: AnyDictionary, ground: Ground, folder: Path) -> Dictionary:
+    """The dictionary, without a decoder unless it has its own. Raises UserError where it can't be made for this site."""
+    if isinstance(config, FileConfig):
+        return _read(config, ground)
+    d = len(ground.mean)
+    m, k = config.size(d), config.k or 0
+    if k > m:
+        raise UserError(f"dictionary {config.name!r}: k = {k} is more than its m = {m} features; lower k or raise m.")
+    seed = derive(config.seed, "dictionary", config.family)
+    if isinstance(config, TopKSAEConfig):
+        return _train(config, ground, seed, folder)
+    with ground.stages.stage(f"{config.name}: directions"):
+        return _draw(config, ground, m, seed)
+
+
+def _draw(config: MadeConfig, ground: Ground, m: int, seed: int) -> Dictionary:
+    mean, x = ground.mean, ground.sample().part(held_out=False)
+    rows = directions(config, m, x, mean, seed, lambda which: matrix(ground.model, which))
+    made = Dictionary(
+        kind=config.kind,
+        rule=config.rule,
+        encoder=encoder_of(rows, x, mean, config.encoding),
+        b_enc=torch.zeros(m),
+        decoder=None,
+        b_dec=mean,
+        k=config.k,
+        centred=config.encoding != "raw",
+    )
+    return batch_topk_threshold(made, x) if config.rule == "batch-topk" else made
+
+
+def _read(config: FileConfig, ground: Ground) -> Dictionary:
+    with ground.stages.stage(f"{config.name}: read"):
+        dictionary = formats.read(Path(config.source), config.format, config.scale)
+        formats.check_site(dictionary, len(ground.mean), ground.model.source, ground.site.layer)
+    return dictionary
+
+
+def _train(config: TopKSAEConfig, ground: Ground, seed: int, folder: Path) -> Dictionary:
+    begun = time.monotonic()
+    x = ground.sample().part(held_out=False)
+    with ground.stages.stage(f"{config.name}: training", config.tokens, "tokens") as advance:
+        checkpoint = folder / "checkpoint.pt"
+        trained = train(config, ground.kept(), x, ground.statistics, seed, checkpoint, advance)
+    write_json(folder / "training.json", {"curve": trained.curve, "seconds": round(time.monotonic() - begun, 1)})
+    checkpoint.unlink(missing_ok=True)
+    return trained.dictionary
