@@ -1,0 +1,13 @@
+"""Functions compiled by numba, which has no types of its own."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def compiled(function: Function) -> Function:
+    """Compiled when first called, then kept in numba's cache on disk. Its sums are done in the order they are written in."""
+    return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
