@@ -14,7 +14,7 @@ from pipeline.dictionaries import Codes
 from pipeline.tables import Related
 
 LEAST = 3  # tokens
-BLOCK = 1024  # features whose pairs are in memory at a time
+PAIRS = 2**23  # that may be in memory at a time
 
 
 def firing(codes: Codes, m: int) -> sparse.csc_array:
@@ -37,26 +37,27 @@ def partners(own: sparse.csc_array, other: sparse.csc_array | None, name: str, n
     by_token = among.tocsr()
     feature = np.full((m, n), -1, np.int32)
     strength = np.zeros((m, n), np.float32)
-    for start in range(0, m, BLOCK):
-        block = own[:, start : start + BLOCK]
-        rows, columns, together = _together(block, by_token)
-        kept = together >= LEAST
+    at_a_time = max(1, PAIRS // max(among.shape[1], 1))
+    for start in range(0, m, at_a_time):
+        rows, columns, together = _together(own[:, start : start + at_a_time], by_token)
+        rows += start
         if other is None:
-            kept &= rows + start != columns
-        rows, columns, together = rows[kept], columns[kept], together[kept]
-        union = totals[0][rows + start] + totals[1][columns] - together
-        index = (together / union).astype(np.float32)
+            others = rows != columns
+            rows, columns, together = rows[others], columns[others], together[others]
+        index = (together / (totals[0][rows] + totals[1][columns] - together)).astype(np.float32)
         order = np.lexsort((columns, -index, rows))
         place = np.arange(len(order)) - np.searchsorted(rows[order], rows[order])  # rank within the feature
         order, place = order[place < n], place[place < n]
-        feature[rows[order] + start, place] = columns[order]
-        strength[rows[order] + start, place] = index[order]
+        feature[rows[order], place] = columns[order]
+        strength[rows[order], place] = index[order]
     return Related(name, "cofiring", feature, strength)
 
 
 def _together(
     block: sparse.csc_array, by_token: sparse.csr_array
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """(row, column, count) of each pair that shares a token: column of `block`, column of `by_token`, number of tokens."""
-    counts = (block.T.tocsr() @ by_token).tocoo()
-    return counts.row.astype(np.int64), counts.col.astype(np.int64), counts.data.astype(np.int64)
+    """(row, column, count) of each pair that shares LEAST tokens: column of `block`, column of `by_token`, how many."""
+    counts = block.T.tocsr() @ by_token
+    enough = counts.data >= LEAST
+    rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))[enough]
+    return rows, counts.indices[enough].astype(np.int64), counts.data[enough].astype(np.int64)

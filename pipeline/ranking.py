@@ -31,7 +31,7 @@ def largest(rows: Tensor, keys: Tensor, n: int, *, itself: bool = True) -> Ranke
 
     Where not `itself`, rows and keys are the same list, and no row is ranked for itself.
     """
-    n = min(n, len(keys) if itself else len(keys) - 1)
+    n = max(0, min(n, len(keys) if itself else len(keys) - 1))
     result = _empty(len(rows), n)
     for start, found in _blocks(rows, keys, n, itself, both=False):
         _store(result, start, found[0])
@@ -50,6 +50,8 @@ def extremes(rows: Tensor, keys: Tensor, n: int) -> tuple[Ranked, Ranked]:
 
 def _blocks(rows: Tensor, keys: Tensor, n: int, itself: bool, both: bool) -> Iterator[tuple[int, list[Ranked]]]:
     """By block of rows: its first row, and what is largest in the products (and in the products times −1)."""
+    if n < 1:
+        return
     spans = [(first, min(KEYS, len(keys) - first)) for first in range(0, len(keys), KEYS)]
     buffer = torch.empty(ROWS * min(KEYS, len(keys)), device=rows.device)
     held = sum(min(n, width) for _, width in spans)

@@ -36,13 +36,13 @@ def expected(own: list[set[int]], other: list[set[int]], n: int, itself: bool) -
     return found
 
 
-@pytest.mark.parametrize("block", [1024, 5])
+@pytest.mark.parametrize("pairs", [2**23, 100])
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize("within", [False, True])
 def test_partners_are_those_that_share_most(
-    block: int, signed: bool, within: bool, monkeypatch: pytest.MonkeyPatch
+    pairs: int, signed: bool, within: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cofiring, "BLOCK", block)
+    monkeypatch.setattr(cofiring, "PAIRS", pairs)
     a, b = drawn(60, 17, 0, signed), drawn(60, 23, 1, signed)
     own, other = tokens_of(a, 17), tokens_of(b, 23)
     if within:

@@ -68,6 +68,15 @@ def test_a_row_without_a_direction_has_no_neighbours_and_is_nobodys() -> None:
     assert comparison.mmcs == pytest.approx(whole.max(1).mean(), abs=1e-6)
 
 
+def test_one_feature_alone_and_none_at_all_have_no_neighbours() -> None:
+    for rows in (torch.ones(1, 4), torch.zeros(3, 4)):
+        related, comparison = compare(Directions.of_rows(rows), None, "a", 5)
+        assert related.feature.shape == (len(rows), 0)
+        assert (comparison.mmcs, list(comparison.curves)) == (0.0, ["quantiles"])
+    related, _ = compare(Directions.of_rows(torch.ones(2, 4)), Directions.of_rows(torch.zeros(3, 4)), "b", 5)
+    assert related.feature.shape == (2, 0)
+
+
 def test_opposite_directions_are_far_apart() -> None:
     a = torch.eye(3)
     assert mmcs(a, -a) == 0
