@@ -166,6 +166,7 @@ def test_a_feature_with_two_tails_and_a_second_text_has_a_place_for_each(data_fo
     ("change", "words"),
     [
         ("decoder = 'none', fve = NULL, fve_fit = NULL, kl_score = NULL", "Variance explained — it has no decoder"),
+        ("decoder = 'own', fve = NULL, fve_fit = NULL", "Variance explained — its decoder writes something else"),
         ("ce_recovered = NULL, kl_score = 0.5", "Cross-entropy recovered — there is nothing to recover"),
         ("k = NULL, rule = 'relu'", "at layer 15. Random feature"),
     ],
