@@ -114,6 +114,12 @@ def unpack_contexts(blob: bytes, groups: Sequence[Group]) -> list[list[int]]:
     return [context[_members(blob, head, group)].tolist() for group in groups]
 
 
+def group_sizes(blob: bytes) -> list[int]:
+    """How many hits each of GROUPS has."""
+    sizes: list[int] = np.frombuffer(blob, "<u2", len(GROUPS)).tolist()
+    return sizes
+
+
 def _members(blob: bytes, head: NDArray[np.uint16], group: Group) -> NDArray[np.uint16]:
     number = GROUPS.index(group)
     before = int(head[:number].sum())

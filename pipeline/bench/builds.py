@@ -1,0 +1,133 @@
+"""Builds as `dartboard build` makes them, timed: distance to the limit, further dictionaries, bytes and memory."""
+
+import functools
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped, unused-ignore]
+from rich.console import Console
+
+from pipeline import build as building
+from pipeline.bench.limits import forward_alone, product_alone, warm
+from pipeline.bench.shapes import Ground
+from pipeline.engines import silent
+from pipeline.engines.local import Local
+from pipeline.group import Group, Run, groups
+from pipeline.hits import Keep, save
+from pipeline.passes import Parts
+from pipeline.plan import Plan
+from pipeline.progress import Stages
+from pipeline.published import HitBytes, hit_bytes
+from pipeline.streaming import FromModel, Precision
+
+NOT_COUNTED = (": directions", ": decoders", ": drift", ": tables", ": model")
+"""Stages that cost the same for any number of tokens: making directions, fitting and judging, tables, opening the model."""
+POLLED_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """Seconds of a build and of what bounds it, and what the store takes."""
+
+    build: float
+    forward: float
+    product: float
+    further: float  # of each further dictionary
+    stages: dict[str, float]
+    bytes: HitBytes
+
+    @property
+    def counted(self) -> dict[str, float]:
+        """The stages that `build` is made of; it holds what lies between them, too."""
+        return {name: seconds for name, seconds in self.stages.items() if not name.endswith(NOT_COUNTED)}
+
+    @property
+    def ratio(self) -> float:
+        return self.build / (self.forward + self.product)
+
+
+def measure_build(ground: Ground, folder: Path, workers: int, precision: Precision, further: int) -> Distance:
+    """One build of one dictionary, and one of `further` more, on workers that have loaded the model."""
+    plan = ground.plan(precision, precision=precision)
+    source = FromModel(plan.config.models[0], (ground.shape.depth - 1,), "cpu")
+    with Local(workers) as engine:
+        warm(engine, source, ground)
+        forward = forward_alone(engine, source, ground)
+        product = product_alone(engine, ground, precision)
+        one, stages = timed_build(plan, folder / f"{precision}-1", engine)
+        extra = 0.0
+        if further:
+            seeds = tuple(range(1 + further))
+            several, _ = timed_build(ground.plan("several", seeds, precision), folder / f"{precision}-n", engine)
+            extra = (several - one) / further
+    shape, store = ground.shape, folder / f"{precision}-1" / "features.sqlite"
+    return Distance(one, forward, product, extra, stages, hit_bytes(store, shape.top, 5 * shape.per_quantile))
+
+
+def timed_build(plan: Plan, data: Path, engine: Local) -> tuple[float, dict[str, float]]:
+    """Seconds of a build on an engine that is running, without the stages that are not counted; and of each stage."""
+    (data / "build").mkdir(parents=True)
+    with Stages(Console(quiet=True)) as stages:
+        begun = time.perf_counter()
+        run = Run(plan, data, engine, engine, stages, "cpu")
+        building._build(run)
+        total = time.perf_counter() - begun
+        left_out = sum(seconds for name, seconds in stages.seconds.items() if name.endswith(NOT_COUNTED))
+        merging = _merge_again(run, engine)
+    return total - left_out + merging, {**stages.seconds, "merging": merging}
+
+
+def _merge_again(run: Run, engine: Local) -> float:
+    """Seconds to merge the parts of the pass, which a build does where it fits decoders: that stage is not counted."""
+    begun = time.perf_counter()
+    for sites in groups(run.plan.config.sites):
+        group = Group(run, sites)
+        for site in sites:
+            names = [config.name for config in run.plan.config.of(site)]
+            work = functools.partial(_merge, group.parts, group.keep(site), run.data / "merged")
+            for _ in engine.run(work, names, silent):
+                pass
+    return time.perf_counter() - begun
+
+
+def _merge(parts: Parts, keep: Keep, folder: Path, name: str) -> None:
+    save(parts.summary(name, keep), folder / f"{name}.npz")
+
+
+def peak_memory(ground: Ground, data: Path, workers: int, contexts: int) -> int:
+    """Bytes: the largest sum of the resident memory of `dartboard build` and all its workers, sampled as it runs."""
+    ground.plan("memory", contexts=contexts)
+    command = [sys.executable, "-c", "from app.cli import main; main()", "build", str(ground.folder / "memory.toml")]
+    with subprocess.Popen(
+        [*command, "--data", str(data), "--workers", str(workers)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        watch = _Watch(process.pid)
+        watch.start()
+        _, said = process.communicate()
+        watch.join()
+    if process.returncode:
+        raise RuntimeError(said.decode())
+    return watch.peak
+
+
+class _Watch(threading.Thread):
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.process = psutil.Process(pid)
+        self.peak = 0
+
+    def run(self) -> None:
+        while self.process.is_running() and self.process.status() != psutil.STATUS_ZOMBIE:
+            self.peak = max(self.peak, sum(map(_resident, [self.process, *self.process.children(recursive=True)])))
+            time.sleep(POLLED_SECONDS)
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
