@@ -1,6 +1,7 @@
 """All engines do the same; Ray on a cluster of several nodes, which are processes of this computer."""
 
 import functools
+import io
 import os
 import signal
 import subprocess
@@ -13,14 +14,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 import pipeline.engines.ray
 from app.errors import DartboardError, NotFound, UserError
-from pipeline.engines import Engine
+from app.store.features import FeatureStore
+from pipeline.build import Workers, build
+from pipeline.engines import Engine, silent
 from pipeline.engines.buffers import pack, unpack
 from pipeline.engines.local import Local
 from pipeline.engines.ray import RayEngine
 from pipeline.engines.tree import Keeps, merge_tree
+from pipeline.plan import make_plan
+from pipeline.streaming import stream
 from tests.pipeline import pieces
 from tests.serving import ROOT
 
@@ -41,8 +47,10 @@ def cluster() -> Iterator[Any]:
 def start_cluster(nodes: int) -> Any:
     from ray.cluster_utils import Cluster
 
-    quiet = {"include_dashboard": False, "object_store_memory": 200_000_000}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **quiet})
+    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": 200_000_000}
+    # A node that is gone is missed after 2 s, not 30.
+    often = {"health_check_period_ms": 500, "health_check_timeout_ms": 500, "health_check_failure_threshold": 4}
+    cluster = Cluster(initialize_head=True, head_node_args={**head, "_system_config": often})
     for _ in range(nodes):
         cluster.add_node(num_cpus=1, object_store_memory=200_000_000)
     return cluster
@@ -225,6 +233,37 @@ def test_values_are_packed_and_unpacked() -> None:
     assert sum(buffer.nbytes for buffer in pack([value["bfloat16"]] * 3).buffers) == 30
 
 
+def test_any_engine_builds_the_same_store(
+    ray_engine: RayEngine, build_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One process, two, and a cluster of two nodes where a worker is killed in the middle of the pass."""
+
+    class Deadly(RayEngine):
+        def run(self, work: Any, items: Any, progress: Any = silent) -> Iterator[tuple[Any, Any]]:
+            deadly = isinstance(work, functools.partial) and work.func is stream
+            return super().run(
+                functools.partial(pieces.killed_once, tmp_path, work) if deadly else work, items, progress
+            )
+
+    ray_engine._dismiss(ray_engine._hands)  # they have all the room there is
+    monkeypatch.setattr(pipeline.engines.ray, "RayEngine", Deadly)
+    made, _, rest = build_file.read_text("utf-8").partition('[[dictionary]]\nname = "sae"')
+    build_file.write_text(made + rest[rest.index("[pages]") :], "utf-8")  # training is no engine's work
+    plan = make_plan(build_file, "test")
+    digests = {}
+    for name, workers in {
+        "one": Workers(1),
+        "two": Workers(2),
+        "ray": Workers(2, "ray", "auto"),
+    }.items():
+        build(plan, tmp_path / name, workers, False, Console(file=io.StringIO()))
+        store = FeatureStore(tmp_path / name / "features.sqlite")
+        digests[name] = store.digest()
+        store.close()
+    assert (tmp_path / "died").exists()
+    assert len(set(digests.values())) == 1, digests
+
+
 def wait_until_gone(process: int) -> None:
     deadline = time.monotonic() + 20
     while Path(f"/proc/{process}").exists() and "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text():
@@ -243,7 +282,7 @@ def test_a_node_that_is_lost_changes_nothing(tmp_path: Path) -> None:
             for _, result in engine.keep(functools.partial(pieces.make_slowly, tmp_path), NUMBERS, told.append):
                 kept.append(result)
                 if len(kept) == 4:
-                    cluster.remove_node(cluster.list_all_nodes[-1], allow_graceful=False)
+                    cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
             assert sum(told) == 10 * len(NUMBERS)
             made = len(list(tmp_path.iterdir()))
             (joined,) = [result for _, result in engine.run(pieces.join_kept, [tuple(kept)])]
@@ -298,7 +337,7 @@ def test_a_cluster_of_its_own_is_quiet_and_cleans_up(tmp_path: Path) -> None:
 def test_a_stopped_program_leaves_no_worker(how: signal.Signals, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     process = start_driver(tmp_path)
-    os.killpg(process.pid, how)  # as a terminal does it
+    (os.killpg if how == signal.SIGINT else os.kill)(process.pid, how)  # as a terminal does it, or another program
     process.communicate(timeout=60)
     assert process.returncode != 0
     for path in tmp_path.glob("pid-*"):
