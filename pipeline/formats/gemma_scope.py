@@ -22,17 +22,17 @@ def read_gemma_scope(file: Path) -> Dictionary:
     """The npz file of Gemma Scope; b_dec is not subtracted. Raises UserError where no rule covers what is there."""
     path = file.resolve()
     layer = next((int(match[1]) for part in reversed(path.parts) if (match := LAYER.fullmatch(part))), None)
-    transcoder = any("transcoder" in part.lower() for part in path.parts[-6:-1])
     repository = next((match for part in reversed(path.parts) if (match := REPOSITORY.search(part))), None)
+    what = None if repository is None else repository[3].lower()
     hook = None
     if path.parent.parent.parent.name == "embedding":
         hook = "hook_embed"
-    elif layer is not None and (transcoder or repository):
-        hook = f"blocks.{layer}.{HOOKS['transcoders' if transcoder or not repository else repository[3].lower()]}"
+    elif layer is not None and what is not None:
+        hook = f"blocks.{layer}.{HOOKS[what]}"
     model = None if repository is None else f"gemma-2-{repository[1]}{'-it' if repository[2].lower() == 'it' else ''}"
     weights = Weights(file, read_npz(file))
     about = {"model_name": model, "hook_name": hook, "layer": layer}
-    return _made(weights, upper_case=True, files=[file.name], about=about, transcoder=transcoder, extra={})
+    return _made(weights, upper_case=True, files=[file.name], about=about, transcoder=what == "transcoders", extra={})
 
 
 def read_gemma_scope_2(file: Path) -> Dictionary:
@@ -44,7 +44,7 @@ def read_gemma_scope_2(file: Path) -> Dictionary:
         raise UserError(f"{path}: architecture {architecture!r} is not supported; supported is jump_relu.")
     reads, writes = config.get("hf_hook_point_in"), config.get("hf_hook_point_out")
     folder = file.resolve().parent
-    transcoder = (writes is not None and writes != reads) or any("transcoder" in part for part in folder.parts[-4:])
+    transcoder = writes not in (None, reads) if config else "transcoder" in folder.parent.name
     weights = Weights(file, read_safetensors(file))
     decoder: Tensor | None = weights.left.get("w_dec")
     if decoder is not None and decoder.ndim == 3:
@@ -55,7 +55,7 @@ def read_gemma_scope_2(file: Path) -> Dictionary:
     if "affine_skip_connection" in weights:
         transcoder = True
         weights.drop(["affine_skip_connection"])
-    about = {"model_name": config.get("model_name"), "hook_name": reads}
+    about = {"model_name": _hub_name(config.get("model_name")), "hook_name": reads}
     if reads is None and (match := LAYER.search(folder.name)):
         about["layer"] = int(match[1])
     names = [file.name, CONFIG] if path.is_file() else [file.name]
@@ -89,3 +89,11 @@ def _made(
     )
     weights.finish()
     return made
+
+
+def _hub_name(stated: Any) -> Any:
+    """gemma-v3-1b-pt is the hub's gemma-3-1b-pt; there the smallest has no suffix."""
+    if not isinstance(stated, str):
+        return stated
+    name = stated.replace("gemma-v3-", "gemma-3-")
+    return name.removesuffix("-pt") if "270m" in name else name

@@ -8,8 +8,8 @@ from pipeline.dictionaries import Dictionary
 
 # A hook's name, and how many blocks lie between it and the residual stream after the block that it names.
 RESIDUAL = (
-    (re.compile(r"blocks\.(\d+)\.hook_resid_post"), 0),  # TransformerLens
-    (re.compile(r"blocks\.(\d+)\.hook_resid_pre"), -1),
+    (re.compile(r"blocks\.(\d+)\.hook_(?:resid_post|out)"), 0),  # TransformerLens
+    (re.compile(r"blocks\.(\d+)\.hook_(?:resid_pre|in)"), -1),
     (re.compile(r"resid_post_layer_(\d+)"), 0),  # dictionary_learning
     (re.compile(r"resid_pre_layer_(\d+)"), -1),
     (re.compile(r"(?:\w+\.)*(?:layers|blocks|h)[._](\d+)(?:\.output)?"), 0),  # modules

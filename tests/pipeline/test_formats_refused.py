@@ -335,5 +335,39 @@ def test_a_dictionary_at_its_site(name: str, model: str, layer: int, tmp_path: P
     check_site(read(case.write(tmp_path / "it")), D, model, layer)
 
 
+@pytest.mark.parametrize(
+    ("stated", "model"),
+    [
+        ("gemma-v3-1b-pt", "google/gemma-3-1b-pt"),
+        ("gemma-v3-270m-pt", "google/gemma-3-270m"),
+        ("gemma-v3-270m-it", "google/gemma-3-270m-it"),
+    ],
+)
+def test_gemma_scope_2_names_models_in_its_own_way(stated: str, model: str, tmp_path: Path) -> None:
+    folder = CASES["gemma scope 2"].write(tmp_path)
+    change(folder / "config.json", model_name=stated, hf_hook_point_out="model.layers.7.output")
+    made = read(folder)
+    assert made.reconstructs
+    check_site(made, D, model, 7)
+    with pytest.raises(UserError, match="trained on gemma-3"):
+        check_site(made, D, "google/gemma-2-2b", 7)
+
+
+def test_gemma_scope_says_what_it_reads_by_the_name_of_its_repository(tmp_path: Path) -> None:
+    folder = CASES["gemma scope"].write(tmp_path)
+    repository = tmp_path / "gemma-scope-2b-pt-res"
+    moved = repository.rename(tmp_path / "gemma-scope-9b-it-transcoders") / folder.relative_to(repository)
+    made = read(moved)
+    assert not made.reconstructs
+    assert made.provenance["model_name"] == "gemma-2-9b-it"
+    with pytest.raises(UserError, match=r"reads blocks\.12\.ln2\.hook_normalized"):
+        check_site(made, D, "google/gemma-2-9b-it", 12)
+    bare = (tmp_path / "gemma-scope-9b-it-transcoders" / "layer_12").rename(tmp_path / "layer_12")
+    made = read(next(bare.rglob("params.npz")))
+    assert made.reconstructs
+    with pytest.raises(UserError, match="after block 12, but"):
+        check_site(made, D, "any", 3)
+
+
 def test_a_folder_may_hold_any_model(tmp_path: Path) -> None:
     check_site(read(CASES["saelens topk"].write(tmp_path / "it")), D, str(tmp_path), 2)
