@@ -119,6 +119,7 @@ class DictionaryConfig(Section):
 class MadeConfig(DictionaryConfig):
     """Directions made here, without training."""
 
+    kind: str
     rule: Rule = "topk"
     encoding: Literal["centred", "raw", "whitened"]
     decoder: Decoder = "least-squares"

@@ -113,5 +113,6 @@ def _decoder(dictionary: Dictionary, job: Finishing, spread: float) -> Tensor | 
     if job.decoder == "tied":
         sums = [part.scale for part in job.parts.of(job.name) if part.scale is not None]
         above, below = (sum(values) for values in zip(*sums, strict=True))
-        return dictionary.encoder * (above / below if below else 0.0)
+        rows = dictionary.encoder if dictionary.decoder is None else dictionary.decoder
+        return rows * (above / below if below else 0.0)
     return dictionary.decoder

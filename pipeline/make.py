@@ -12,7 +12,8 @@ from app.errors import UserError
 from pipeline import formats
 from pipeline.config import AnyDictionary, FileConfig, MadeConfig, ModelConfig, SiteConfig, TopKSAEConfig
 from pipeline.dictionaries import Dictionary
-from pipeline.dictionaries.directions import batch_topk_threshold, directions, encoder_of
+from pipeline.dictionaries.directions import directions, encoder_of, tied_rows
+from pipeline.dictionaries.threshold import batch_topk_threshold
 from pipeline.files import write_json
 from pipeline.hashing import derive
 from pipeline.kept import Kept
@@ -39,7 +40,7 @@ class Ground:
 
 
 def make(config: AnyDictionary, ground: Ground, folder: Path) -> Dictionary:
-    """The dictionary, without a decoder unless it has its own. Raises UserError where it can't be made for this site."""
+    """The dictionary, its decoder still to be fitted or, if tied, to be scaled. Raises UserError where it can't be made here."""
     if isinstance(config, FileConfig):
         return _read(config, ground)
     d = len(ground.mean)
@@ -55,16 +56,20 @@ def make(config: AnyDictionary, ground: Ground, folder: Path) -> Dictionary:
 
 def _draw(config: MadeConfig, ground: Ground, m: int, seed: int) -> Dictionary:
     mean, x = ground.mean, ground.sample().part(held_out=False)
-    rows = directions(config, m, x, mean, seed, lambda which: matrix(ground.model, which))
+    notes: list[str] = []
+    rows = directions(config, m, x, mean, seed, lambda which: matrix(ground.model, which), notes.append)
     made = Dictionary(
         kind=config.kind,
         rule=config.rule,
         encoder=encoder_of(rows, x, mean, config.encoding),
         b_enc=torch.zeros(m),
-        decoder=None,
+        decoder=tied_rows(rows, x, mean, config.encoding)
+        if config.decoder == "tied"
+        else None,  # scaled after the pass
         b_dec=mean,
         k=config.k,
         centred=config.encoding != "raw",
+        provenance={"notes": notes} if notes else {},
     )
     return batch_topk_threshold(made, x) if config.rule == "batch-topk" else made
 

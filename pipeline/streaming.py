@@ -200,7 +200,9 @@ class _DictionaryState:
             add_moment(self.moment, codes, x, self.unit)
             self.fitting[shard] = codes
         elif self.entry.fit == "scale":
-            made = codes.decode(self.entry.dictionary.encoder.cpu()).double()
+            dictionary = self.entry.dictionary
+            rows = dictionary.encoder if dictionary.decoder is None else dictionary.decoder
+            made = codes.decode(rows.cpu()).double()
             sums_of = float((x.double() * made).sum()), float(made.square().sum())
             above, below = (round(value / self.unit) for value in sums_of)
             before = self.scale or (0, 0)

@@ -1,11 +1,60 @@
-"""Directions that need no training: random signs and data points."""
+"""Directions that need no training, of every kind that a build file can ask for.
+
+They live in the space that the encoder reads: activations less the mean or, for a whitened encoding, those times Σ^−½.
+Data points, centroids, components and embeddings are taken there; principal components are the same in both. Each kind is
+drawn by seed from the sample in memory, on one thread.
+"""
+
+from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from app.errors import UserError
-from pipeline.hashing import mix
+from pipeline.arithmetic import one_thread
+from pipeline.config import NATURAL_SIZE, MadeConfig
+from pipeline.dictionaries.clusters import k_means
+from pipeline.dictionaries.covariance import Axes, unit, whitening_axes
+from pipeline.dictionaries.independent import independent_components
+from pipeline.hashing import derive, mix
+
+Which = Literal["embedding", "unembedding"]
+Encoding = Literal["centred", "raw", "whitened"]
+EMBEDDINGS: tuple[Which, ...] = ("embedding", "unembedding")
+
+
+def directions(
+    config: MadeConfig,
+    m: int,
+    x: Tensor,
+    mean: Tensor,
+    seed: int,
+    matrix: Callable[[Which], Tensor],
+    note: Callable[[str], None] = lambda _: None,
+) -> Tensor:
+    """Unit rows `[m, d]` of `config.kind`, from fitting activations `x[token, d]` with their `mean[d]`.
+
+    `matrix` gives the model's embedding or unembedding, `[vocabulary, d]`; `note` hears of what should be known of the
+    result. Raises UserError where the kind has no m directions here.
+    """
+    kind, d = config.kind, len(mean)
+    _check_size(config, m, d, len(x))
+    match kind:
+        case "random-sign":
+            return random_sign(m, d, seed)
+        case "gaussian":
+            return unit(_gaussian(m, d, seed))
+        case "neurons":
+            return torch.eye(d)[:m]
+    with one_thread():
+        if kind == "pca":
+            return unit(Axes.of(x - mean).rows[:m])
+        rows = _embedded(config, matrix(kind), m, d, seed) if kind in EMBEDDINGS else x - mean
+        if config.encoding == "whitened":
+            rows = (rows.double() @ whitening_axes(x, mean).power(-1)).float()
+        return unit(rows if kind in EMBEDDINGS else _of_data(kind, rows, m, seed, note))
 
 
 def random_sign(m: int, d: int, seed: int) -> Tensor:
@@ -14,23 +63,86 @@ def random_sign(m: int, d: int, seed: int) -> Tensor:
     return torch.from_numpy((2 * signs - 1).astype(np.float32) / np.float32(np.sqrt(d)))
 
 
-# --- provisional, until KINDS's version of this file lands ---
+def data_points(x: Tensor, mean: Tensor, m: int, seed: int) -> Tensor:
+    """`[m, d]`: activations of m tokens of `x[token, d]`, by seed, less the mean, scaled to length 1.
+
+    Raises UserError where there are fewer than m.
+    """
+    return unit(_drawn(x - mean, m, seed))
 
 
-def data_points(x, mean, m, seed):
-    if len(x) < m:
-        raise UserError(f"{m} data points were asked for, but the sample has {len(x)} fitting tokens; lower m.")
-    chosen = np.random.Generator(np.random.Philox(seed)).permutation(len(x))[:m]
-    return torch.nn.functional.normalize(x[torch.from_numpy(chosen)] - mean, dim=1)
+def encoder_of(directions: Tensor, x: Tensor, mean: Tensor, encoding: Encoding) -> Tensor:
+    """`encoder[m, d]` that reads `directions[m, d]` off activations: times Σ^−½ for a whitened encoding, else as they are."""
+    if encoding != "whitened":
+        return directions
+    with one_thread():
+        return (directions.double() @ whitening_axes(x, mean).power(-1)).float()
 
 
-def directions(config, m, x, mean, seed, matrix):
-    return data_points(x, mean, m, seed) if config.kind == "data-points" else random_sign(m, len(mean), seed)
+def tied_rows(directions: Tensor, x: Tensor, mean: Tensor, encoding: Encoding) -> Tensor:
+    """`rows[m, d]` that a tied decoder scales: `directions[m, d]` brought back from the whitened space, times Σ^½."""
+    if encoding != "whitened":
+        return directions
+    with one_thread():
+        return (directions.double() @ whitening_axes(x, mean).power(1)).float()
 
 
-def encoder_of(rows, x, mean, encoding):
-    return rows
+def _check_size(config: MadeConfig, m: int, d: int, tokens: int) -> None:
+    if config.kind in NATURAL_SIZE and m > d:
+        raise UserError(
+            f"dictionary {config.name!r}: {config.kind} has at most as many directions as the model is wide, {d}, and m = {m}; "
+            "drop m."
+        )
+    if config.kind in ("pca", "ica") and tokens <= m:
+        raise UserError(
+            f"dictionary {config.name!r}: {m} components need more tokens than that, and the sample has {tokens}; "
+            "raise `sample` or `contexts`, or lower m."
+        )
 
 
-def batch_topk_threshold(dictionary, x):
-    return dictionary
+def _of_data(kind: str, rows: Tensor, m: int, seed: int, note: Callable[[str], None]) -> Tensor:
+    """`[m, d]`, not scaled yet, from the sample's `rows[token, d]`, less their mean and whitened where that is asked for."""
+    match kind:
+        case "covariance-gaussian":
+            axes = Axes.of(rows)
+            return (_gaussian(m, rows.shape[1], seed).double() * axes.variance.sqrt()) @ axes.rows
+        case "data-points":
+            return _drawn(rows, m, seed)
+        case "k-means":
+            with one_thread("medium"):
+                return k_means(rows, _drawn(rows, m, seed))
+        case "ica":
+            with one_thread("medium"):
+                return independent_components(rows, m, seed, note)
+    raise ValueError(f"no directions of kind {kind!r} are made here")
+
+
+def _gaussian(m: int, d: int, seed: int) -> Tensor:
+    return torch.from_numpy(np.random.Generator(np.random.Philox(seed)).standard_normal((m, d), np.float32))
+
+
+def _drawn(centred: Tensor, m: int, seed: int) -> Tensor:
+    """The m rows that have a direction and whose number in the sample has the smallest seeded hash."""
+    order = torch.from_numpy(np.argsort(mix(seed, np.arange(len(centred))), kind="stable"))
+    order = order[centred.abs().amax(1)[order] > 0]
+    if len(order) < m:
+        raise UserError(
+            f"{m} directions from data points need as many tokens, and the sample has {len(order)} that differ from the "
+            "mean; raise `sample` or `contexts`, or lower m."
+        )
+    return centred[order[:m]]
+
+
+def _embedded(config: MadeConfig, matrix: Tensor, m: int, d: int, seed: int) -> Tensor:
+    """As many rows of `matrix[vocabulary, d]`, by seed, less the mean of all."""
+    if matrix.shape[1] != d:
+        raise UserError(
+            f"dictionary {config.name!r}: the model's embeddings are {matrix.shape[1]} wide, its activations {d}; "
+            "use another kind."
+        )
+    if m > len(matrix):
+        raise UserError(
+            f"dictionary {config.name!r}: m = {m} is more than the {len(matrix)} tokens of the vocabulary; lower m."
+        )
+    order = np.argsort(mix(derive(seed, "rows"), np.arange(len(matrix))), kind="stable")[:m]
+    return matrix[torch.from_numpy(order)] - matrix.mean(0)
