@@ -69,7 +69,7 @@ def _decoder(shape: Shape, dictionary: Dictionary, random: torch.Generator) -> T
     codes = dictionary.encode(x)
     total = np.zeros((shape.m, shape.d), np.int64)
     add_moment(total, codes, x, UNIT)
-    right = total * UNIT
+    right = np.multiply(total, UNIT, dtype=np.float64)
     gram = torch.randn(shape.m, 64, dtype=torch.float64, generator=random)
     equations = gram @ gram.T + shape.m * torch.eye(shape.m, dtype=torch.float64)
 
