@@ -63,7 +63,7 @@ def _draw(config: MadeConfig, ground: Ground, m: int, seed: int) -> Dictionary:
         rule=config.rule,
         encoder=encoder_of(rows, x, mean, config.encoding),
         b_enc=torch.zeros(m),
-        decoder=tied_rows(rows, x, mean, config.encoding)
+        decoder=tied_rows(rows, x, mean, config.encoding).clone()  # a file can't hold one tensor under two names
         if config.decoder == "tied"
         else None,  # scaled after the pass
         b_dec=mean,
