@@ -77,7 +77,7 @@ def _sweep(curves: Sequence[Curve], sizes: Sequence[int], title: str, subtitle: 
             "curve:N",
             sort=labels,
             scale=alt.Scale(domain=labels, range=COLOURS[: len(labels)]),
-            legend=alt.Legend(title=None),
+            legend=alt.Legend(title=None, symbolOpacity=1),
         ),
     )
     band = base.mark_area(opacity=0.25).encode(y=alt.Y("low:Q", title=y), y2="high:Q")

@@ -1,5 +1,6 @@
 """Each measurement of `dartboard lab darts` beside what theory says and what was published, and whether they agree."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,6 +48,10 @@ class _Rows:
         self.run, self.table = run, table
         self.checks: list[Check] = []
 
+    def noise(self, deviation: float) -> float:
+        """A tolerance for what varies by `deviation` from seed to seed: four standard errors of the mean."""
+        return 4 * deviation / math.sqrt(self.run.seeds)
+
     def add(
         self,
         name: str,
@@ -67,7 +72,13 @@ def _pairs(run: Run) -> list[Check]:
     rows = _Rows(run, "Inner products of random directions")
     first, eightfold, last = ([sizes[i] for sizes in run.pairs] for i in (0, 3, -1))
     rows.add(
-        f"root mean square of xᵢ·xⱼ, {n} × {n}", [found.rms for found in first], n**-0.5, 0.03125, 0.0001, "1/√n", 5
+        f"root mean square of xᵢ·xⱼ, {n} × {n}",
+        [found.rms for found in first],
+        n**-0.5,
+        0.03125,
+        rows.noise(n**-1.5),
+        "1/√n",
+        5,
     )
     for m, found, published in ((n, first, 0.156), (8 * n, eightfold, 0.171)):
         rows.add(
@@ -75,19 +86,23 @@ def _pairs(run: Run) -> list[Check]:
             [pairs.largest for pairs in found],
             theory.expected_largest_pair(n, m),
             published,
-            0.4 / n**0.5,
+            rows.noise(0.25 / n**0.5),
             f"√(2 ln(m²/2)/n) = {theory.largest_pair(n, m):.3f}",
         )
     nearest = [found.nearest for found in last]
     rows.add(
-        f"nearest neighbour's cosine, {sweep[-1]} × {n}", nearest, theory.expected_nearest(n, sweep[-1]), 0.129, 0.001
+        f"nearest neighbour's cosine, {sweep[-1]} × {n}",
+        nearest,
+        theory.expected_nearest(n, sweep[-1]),
+        0.129,
+        0.03 / n**0.5,
     )
     rows.add(
         f"nearest neighbour's cosine, {sweep[-1]} × {n // 2}",
         "nearest_half",
         theory.expected_nearest(n // 2, sweep[-1]),
         0.182,
-        0.001,
+        0.03 / n**0.5,
     )
     return rows.checks
 
@@ -95,10 +110,21 @@ def _pairs(run: Run) -> list[Check]:
 def _one(run: Run) -> list[Check]:
     n, m = run.sizes.n, run.sizes.sweep[-1]
     rows = _Rows(run, "Random directions and one fixed y ~ N(0, I)")
-    rows.add(f"standard deviation of xᵢ·y, {m} × {n}", "spread", 1, 1.04, 0.05, "‖y‖/√n, about 1 ± 1/√(2n)")
-    rows.add("the same ÷ (‖y‖/√n)", "relative_spread", 1, None, 0.01)
-    rows.add("its excess kurtosis", "kurtosis", -6 / n, None, 0.06, "0 for a Gaussian; −6/n for signs and a Gaussian y")
-    rows.add("largest cosine with y", "best_cosine", theory.expected_nearest_uniform(n, m), None, 0.4 / n**0.5)
+    rows.add(
+        f"standard deviation of xᵢ·y, {m} × {n}", "spread", 1, 1.04, 4 / (2 * n) ** 0.5, "‖y‖/√n, about 1 ± 1/√(2n)"
+    )
+    rows.add("the same ÷ (‖y‖/√n)", "relative_spread", 1, None, rows.noise((2 * m) ** -0.5))
+    rows.add(
+        "its excess kurtosis",
+        "kurtosis",
+        -6 / n,
+        None,
+        rows.noise((24 / m) ** 0.5),
+        "0 for a Gaussian; −6/n for signs and a Gaussian y",
+    )
+    rows.add(
+        "largest cosine with y", "best_cosine", theory.expected_nearest_uniform(n, m), None, rows.noise(0.32 / n**0.5)
+    )
     uniform = -theory.log10_chance_of_cosine(n, COSINE)
     tail = -theory.log10_chance_of_cosine_gaussian(n, COSINE)
     rows.add(
@@ -138,9 +164,15 @@ def _floors(run: Run) -> list[Check]:
 def _centring(run: Run) -> list[Check]:
     n, m, k, tokens = run.sizes.centring
     rows = _Rows(run, f"Share of directions that ever fire; n={n}, m={m}, k={k}, {tokens} tokens")
-    for gamma, published, tolerance in zip(GAMMAS, (0.61, 0.073, 0.011), (0.04, 0.015, 0.004), strict=True):
+    for gamma, published in zip(GAMMAS, (0.61, 0.073, 0.011), strict=True):
         predicted = theory.share_used(m, k, gamma, tokens)
-        rows.add(f"uncentred, γ = {gamma:g}", f"used_{gamma:g}", predicted, published, tolerance)
+        rows.add(
+            f"uncentred, γ = {gamma:g}",
+            f"used_{gamma:g}",
+            predicted,
+            published,
+            rows.noise(2 * (predicted * (1 - predicted) / m) ** 0.5),
+        )
     rows.add("centred, any γ", "used_centred", theory.share_used(m, k, 0, tokens), 1, 0.001)
     return rows.checks
 
@@ -150,7 +182,13 @@ def _known(run: Run) -> list[Check]:
     rows = _Rows(run, f"Random directions against {h} known features in {n} dimensions")
     for key, count, published in (("small", 4 * sizes.n, 0.224), ("large", sizes.sweep[-1], 0.255)):
         predicted = theory.expected_nearest_uniform(n, count)
-        rows.add(f"MMCS of {count} random directions", f"mmcs_{key}", predicted, published, 0.004)
+        rows.add(
+            f"MMCS of {count} random directions",
+            f"mmcs_{key}",
+            predicted,
+            published,
+            0.001 + rows.noise(0.35 / (n * h) ** 0.5),
+        )
     null = theory.expected_purity(h, ACTIVE / h, TOP)
     known: dict[str, tuple[float, float]] = {
         "true features": (1, 1), "data points": (0.80, 0.58), "random sign": (0.27, 0), "neuron basis": (0.27, 0),
