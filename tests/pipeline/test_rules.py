@@ -130,7 +130,7 @@ def test_a_normalisation_is_undone(how: Any) -> None:
 def test_a_dictionary_without_what_its_rule_needs_is_a_mistake_of_the_caller() -> None:
     x = torch.zeros(2, D)
     for name in ("topk", "jumprelu", "gated"):
-        bare = Dictionary("gaussian", name, torch.ones(3, D), torch.zeros(3), None, torch.zeros(D))  # type: ignore[arg-type]
+        bare = Dictionary("gaussian", name, torch.ones(3, D), torch.zeros(3), None, torch.zeros(D))
         with pytest.raises(ValueError, match="lacks"):
             bare.encode(x)
         with pytest.raises(ValueError, match="no decoder"):
