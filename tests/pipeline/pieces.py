@@ -56,6 +56,10 @@ def threads(_: int) -> int:
     return torch.get_num_threads()
 
 
+def visible_gpus(_: int) -> str | None:
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
 def refuse(number: int) -> int:
     if number == 5:
         raise UserError("k = 9 is more than m = 8; lower k.")

@@ -35,7 +35,7 @@ NUMBERS = range(10)
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A head node without a CPU and two nodes with one each."""
+    """A head node without a CPU, and two nodes with one each; one of them has a GPU, too."""
     pytest.importorskip("ray", reason="Ray is not installed (the extra `ray`)")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
@@ -51,8 +51,8 @@ def start_cluster(nodes: int) -> Any:
     # A node that is gone is missed after 2 s, not 30.
     often = {"health_check_period_ms": 500, "health_check_timeout_ms": 500, "health_check_failure_threshold": 4}
     cluster = Cluster(initialize_head=True, head_node_args={**head, "_system_config": often})
-    for _ in range(nodes):
-        cluster.add_node(num_cpus=1, object_store_memory=200_000_000)
+    for number in range(nodes):  # what the first one calls a GPU is never touched
+        cluster.add_node(num_cpus=1, num_gpus=int(number == 0), object_store_memory=200_000_000)
     return cluster
 
 
@@ -192,9 +192,13 @@ def test_nodes_must_have_the_same_versions(ray_engine: RayEngine, monkeypatch: p
         list(ray_engine.run(pieces.square, NUMBERS))
 
 
-def test_more_than_any_node_has_is_refused(ray_engine: RayEngine) -> None:
-    with pytest.raises(UserError, match=r"one CPU and 0\.25 of a GPU"):
-        RayEngine("auto", gpus=0.25).__enter__()
+def test_a_worker_takes_its_share_of_a_gpu(ray_engine: RayEngine) -> None:
+    ray_engine._dismiss(ray_engine._hands)  # they have all the room there is
+    with RayEngine("auto", gpus=0.5) as engine:
+        assert engine.workers == 1  # the node with the GPU has a single CPU
+        assert dict(engine.run(pieces.visible_gpus, [0])) == {0: "0"}
+    with pytest.raises(UserError, match="one CPU and 2 of a GPU"):
+        RayEngine("auto", gpus=2).__enter__()
 
 
 def test_a_ray_client_address_is_refused() -> None:
