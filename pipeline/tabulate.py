@@ -141,7 +141,7 @@ def _floors(site: Tabled, judged: Shared[Judged], name: str) -> tuple[float | No
     x, seed = judged.get().fit, derive(site.seed, "floors")
     return (
         floors.isotropic_floor(x.shape[1], dictionary.m, dictionary.k, seed),
-        floors.floor(_matched(judged, seed), dictionary.m, dictionary.k, seed),
+        floors.matched_floor(_matched(judged, seed), dictionary.m, dictionary.k, seed),
     )
 
 
@@ -165,5 +165,5 @@ def _head(model: ModelConfig) -> OutputHead:
 
 
 @functools.lru_cache(maxsize=1)
-def _matched(judged: Shared[Judged], seed: int) -> torch.Tensor:
+def _matched(judged: Shared[Judged], seed: int) -> floors.Matched:
     return floors.matched_tokens(judged.get().fit, seed)
