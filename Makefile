@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format bench docs screenshots lock clean FORCE
+.PHONY: help install demo test test-all lint format bench interop docs screenshots lock clean FORCE
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ format: .venv/.installed ## Rewrite the code in the house style
 bench: .venv/.installed ## Measure the pipeline against this machine's own limits
 	@$(OFFLINE) $(BIN)/python -m pipeline.bench
 
+interop: ## Check the formats of dictionaries against the libraries that they belong to (installs them)
+	tests/interop/run.sh
+
 docs: .venv/.installed ## Rewrite docs/commands.md from the commands' own help
 	@$(BIN)/python -m docs.commands
 
@@ -74,7 +77,7 @@ lock: ## Resolve the dependencies anew into requirements/lock.txt
 	rm -rf build/lock
 	"$(PYTHON)" -m venv build/lock
 	build/lock/bin/python -m pip install --upgrade pip
-	build/lock/bin/python -m pip install torch==2.13.0 '.[pipeline,parquet,postgresql]' --group dev
+	build/lock/bin/python -m pip install torch==2.13.0 '.[pipeline,parquet,postgresql,ray,lab]' --group dev
 	requirements/freeze.sh build/lock/bin/python > build/lock.txt
 	mv build/lock.txt requirements/lock.txt
 

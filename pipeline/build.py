@@ -20,9 +20,9 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from app.errors import Conflict, UserError
-from pipeline.cli import cores
 from pipeline.config import AnyDictionary, SiteConfig
 from pipeline.corpus import Contexts
+from pipeline.devices import cores
 from pipeline.engines import Engine
 from pipeline.engines.local import Local
 from pipeline.files import write_json

@@ -1,6 +1,5 @@
 """`dartboard build`: the pipeline's command, which joins the `dartboard` command by entry point."""
 
-import os
 import shlex
 from enum import StrEnum
 from pathlib import Path
@@ -12,8 +11,6 @@ from rich.console import Console
 from app.settings import Settings
 
 app = typer.Typer()
-
-MAX_WORKERS = 8
 
 
 class EngineName(StrEnum):
@@ -63,14 +60,9 @@ def build(
     with console.status("Loading PyTorch"):
         from pipeline.build import Workers
         from pipeline.build import build as run
-        from pipeline.devices import choose_device
+        from pipeline.devices import choose_device, cores
     chosen = choose_device(device)
     default = 1 if chosen != "cpu" and engine == "local" else cores()
     who = Workers(workers or default, engine.value, address, gpus_per_worker, chosen)
     stages = run(plan, data, who, keep_work, console)
     console.print(f"{store} is ready, after {sum(stages.seconds.values()):.0f} s.", highlight=False)
-
-
-def cores() -> int:
-    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(found, MAX_WORKERS)

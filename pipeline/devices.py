@@ -1,8 +1,18 @@
 """Where the model runs and dictionaries encode."""
 
+import os
+
 import torch
 
 from app.errors import UserError
+
+MAX_WORKERS = 8
+
+
+def cores() -> int:
+    """How many worker processes a build on this computer has unless told otherwise."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(found, MAX_WORKERS)
 
 
 def choose_device(name: str | None) -> str:

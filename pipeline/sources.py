@@ -82,8 +82,9 @@ def corpus_hash(config: CorpusConfig) -> str:
 
 
 def weights_hash(config: FileConfig) -> str:
-    """SHA-256 of a dictionary's files. Raises NotFound."""
+    """SHA-256 of a dictionary's files, for a file with those JSON files that stand beside it. Raises NotFound."""
     path = Path(config.source).expanduser()
     if not path.exists():
         raise NotFound(f"dictionary {config.name!r}: there is no file or folder {config.source}; check `source`.")
-    return hash_files(sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path])
+    beside = path.rglob("*") if path.is_dir() else [path, *path.parent.glob("*.json")]
+    return hash_files(sorted(file for file in beside if file.is_file()))

@@ -14,7 +14,7 @@ from tests.serving import ROOT
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 PROJECT = PYPROJECT["project"]
-LOCKED_EXTRAS = ("pipeline", "parquet", "postgresql")
+LOCKED_EXTRAS = ("pipeline", "parquet", "postgresql", "ray", "lab")
 DECLARED = [
     *PROJECT["dependencies"],
     *(text for extra in LOCKED_EXTRAS for text in PROJECT["optional-dependencies"][extra]),
