@@ -67,7 +67,7 @@ def _draw(config: MadeConfig, ground: Ground, m: int, seed: int) -> Dictionary:
         if config.decoder == "tied"
         else None,  # scaled after the pass
         b_dec=mean,
-        k=config.k,
+        k=None if config.rule == "relu" else config.k,
         centred=config.encoding != "raw",
         provenance={"notes": notes} if notes else {},
     )

@@ -133,15 +133,14 @@ def _outputs(site: Tabled, _judged: Shared[Judged], name: str) -> Outputs:
     return logits.output_tokens(dictionary, head.norm, head.unembedding, site.config.output_tokens, site.vocabulary)
 
 
-def _floors(site: Tabled, judged: Shared[Judged], name: str) -> tuple[float | None, float | None]:
-    """None for a rule that has no k: how many fire is then the dictionary's own affair."""
-    dictionary = site.places[name].dictionary()
-    if dictionary.k is None:
-        return None, None
-    x, seed = judged.get().fit, derive(site.seed, "floors")
+def _floors(site: Tabled, judged: Shared[Judged], name: str) -> tuple[float, float]:
+    """For a rule that has no k, at the number of features that fire on a token, its L0."""
+    place = site.places[name]
+    dictionary, x, seed = place.dictionary(), judged.get().fit, derive(site.seed, "floors")
+    k = dictionary.k or max(1, round(place.fidelity().l0))
     return (
-        floors.isotropic_floor(x.shape[1], dictionary.m, dictionary.k, seed),
-        floors.matched_floor(_matched(judged, seed), dictionary.m, dictionary.k, seed),
+        floors.isotropic_floor(x.shape[1], dictionary.m, k, seed),
+        floors.matched_floor(_matched(judged, seed), dictionary.m, k, seed),
     )
 
 
