@@ -10,7 +10,7 @@ from torch import Tensor
 from pipeline.bench.shapes import Ground
 from pipeline.engines import silent
 from pipeline.engines.local import Local
-from pipeline.sample import FORWARD_CONTEXTS, SHARD_CONTEXTS
+from pipeline.sample import SHARD_CONTEXTS
 from pipeline.streaming import FromModel, Precision, Shard
 from pipeline.topk import top_k
 
@@ -22,7 +22,7 @@ def warm(engine: Local, source: FromModel, ground: Ground) -> None:
 
     A worker that is busy loading takes no second piece, so that every worker gets one.
     """
-    tokens = np.zeros((FORWARD_CONTEXTS, ground.shape.length), np.int32)
+    tokens = np.zeros((SHARD_CONTEXTS, ground.shape.length), np.int32)
     pieces = [Shard(number, 0, tokens) for number in range(2 * engine.workers)]
     for _ in engine.run(functools.partial(_begin, source), pieces, silent):
         pass

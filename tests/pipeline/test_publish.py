@@ -26,10 +26,13 @@ KEEP = Keep.of(top=5, per_quantile=2, seed=1, spread=1.0)
 PAGES = PagesConfig(top=5, per_quantile=2, pool=4)
 
 
-def a_text(name: str, count: int, seed: int, tokens: int = 400) -> PublishedText:
+def a_text(name: str, count: int, seed: int, split: list[int]) -> PublishedText:
+    """Random tokens, with a character that is split over several, `split`, in every other context."""
     random = np.random.default_rng(seed)
+    tokens = random.integers(300, 900, (count, LENGTH)).astype(np.int32)
+    tokens[::2, 5 : 5 + len(split)] = split
     contexts = Contexts(
-        tokens=random.integers(1, tokens, (count, LENGTH)).astype(np.int32),
+        tokens=tokens,
         document=(np.arange(count) // 2).astype(np.int32),
         held_out=np.arange(count) < count // 10,
         titles={number: f"{name} {number}" for number in range(-(-count // 2))},
@@ -60,7 +63,9 @@ def published_site(tiny_tokenizer: Any) -> PublishedSite:
     encoder[3] = 0  # can't fire
     encoder[4:7] *= 1e-6  # never among the largest
     signed = Dictionary("random-sign", "absolute-topk", encoder, torch.zeros(M), None, torch.zeros(D), k=2)
-    first, second = a_text("first", 60, 1), a_text("second", 30, 2)
+    split = tiny_tokenizer("鱻")["input_ids"]
+    assert len(split) > 1
+    first, second = a_text("first", 60, 1, split), a_text("second", 30, 2, split)
     config = RandomSignConfig(
         name="signs", title="Signs", site="here", m=M, k=2, encoding="centred", seed=0, kind="random-sign", family="f"
     )
@@ -148,7 +153,7 @@ def test_both_tails_and_the_second_text(store: FeatureStore, published_site: Pub
 
 
 def test_activations_stand_where_the_text_of_joined_tokens_does(store: FeatureStore) -> None:
-    """The text has bytes that are no characters alone: what is empty has been joined to what stands before."""
+    """What is empty has been joined to what stands before."""
     (dictionary,) = store.dictionaries()
     seen = joined = 0
     for feature in store.features(dictionary.id):
@@ -160,6 +165,7 @@ def test_activations_stand_where_the_text_of_joined_tokens_does(store: FeatureSt
                 assert all(contexts[hit.context].tokens[position] for position in hit.positions)
                 assert abs(hit.value) == max(map(abs, hit.values))
                 seen += 1
+                joined += "" in contexts[hit.context].tokens
     assert seen > 60
     assert joined > 10
 
