@@ -1,5 +1,6 @@
 """All engines do the same; Ray on a cluster of several nodes, which are processes of this computer."""
 
+import contextlib
 import functools
 import io
 import os
@@ -16,6 +17,7 @@ import pytest
 import torch
 from rich.console import Console
 
+import pipeline.build
 import pipeline.engines.ray
 from app.errors import DartboardError, NotFound, UserError
 from app.store.features import FeatureStore
@@ -238,7 +240,7 @@ def test_values_are_packed_and_unpacked() -> None:
 
 
 def test_any_engine_builds_the_same_store(
-    ray_engine: RayEngine, build_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ray_engine: RayEngine, processes: Local, build_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One process, two, and a cluster of two nodes where a worker is killed in the middle of the pass."""
 
@@ -249,23 +251,28 @@ def test_any_engine_builds_the_same_store(
                 functools.partial(pieces.killed_once, tmp_path, work) if deadly else work, items, progress
             )
 
-    ray_engine._dismiss(ray_engine._hands)  # they have all the room there is
-    monkeypatch.setattr(pipeline.engines.ray, "RayEngine", Deadly)
     made, _, rest = build_file.read_text("utf-8").partition('[[dictionary]]\nname = "sae"')
     build_file.write_text(made + rest[rest.index("[pages]") :], "utf-8")  # training is no engine's work
     plan = make_plan(build_file, "test")
+    ray_engine._dismiss(ray_engine._hands)  # they have all the room there is
     digests = {}
-    for name, workers in {
-        "one": Workers(1),
-        "two": Workers(2),
-        "ray": Workers(2, "ray", "auto"),
-    }.items():
-        build(plan, tmp_path / name, workers, False, Console(file=io.StringIO()))
-        store = FeatureStore(tmp_path / name / "features.sqlite")
-        digests[name] = store.digest()
-        store.close()
+    with Deadly("auto", 2) as deadly:
+        for name, engine in {"one": Local(1), "two": processes, "ray": deadly}.items():
+            monkeypatch.setattr(pipeline.build, "_engines", lambda *_, engine=engine: (engine, Local(1)))
+            build(plan, tmp_path / name, Workers(2), False, Console(file=io.StringIO()))
+            store = FeatureStore(tmp_path / name / "features.sqlite")
+            digests[name] = store.digest()
+            store.close()
     assert (tmp_path / "died").exists()
     assert len(set(digests.values())) == 1, digests
+
+
+def test_a_build_asks_for_the_engine_that_it_was_told(cluster: Any) -> None:
+    with contextlib.ExitStack() as stack:
+        engine, tables = pipeline.build._engines(Workers(3, "ray", cluster.address), stack)
+        assert isinstance(engine, RayEngine)
+        assert engine.workers == 3
+        assert isinstance(tables, Local)
 
 
 def wait_until_gone(process: int) -> None:
