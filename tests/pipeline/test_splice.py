@@ -26,6 +26,8 @@ def tokens(text_file, tiny_tokenizer: PreTrainedTokenizerFast) -> Tensor:
 def model(tokens: Tensor) -> LlamaForCausalLM:
     """A model that has learned enough for its activations to matter."""
     torch.manual_seed(0)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # products this small only wait for each other
     model = llama()
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     for step in range(60):
@@ -33,6 +35,7 @@ def model(tokens: Tensor) -> LlamaForCausalLM:
         optimizer.zero_grad()
         model(input_ids=batch, labels=batch).loss.backward()
         optimizer.step()
+    torch.set_num_threads(threads)
     return model.eval()
 
 
