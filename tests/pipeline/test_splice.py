@@ -1,6 +1,7 @@
 """Splice scores of tiny real models, trained a little on real text, against forwards that are written out by hand."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -16,6 +17,15 @@ from tests.pipeline.conftest import llama
 LAYER = 1
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """As in a worker; threads would only wait for each other over products this small."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def tokens(text_file, tiny_tokenizer: PreTrainedTokenizerFast) -> Tensor:
     ids = tiny_tokenizer(text_file.read_text("utf-8")[:60_000])["input_ids"]
@@ -26,8 +36,6 @@ def tokens(text_file, tiny_tokenizer: PreTrainedTokenizerFast) -> Tensor:
 def model(tokens: Tensor) -> LlamaForCausalLM:
     """A model that has learned enough for its activations to matter."""
     torch.manual_seed(0)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # products this small only wait for each other
     model = llama()
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     for step in range(60):
@@ -35,7 +43,6 @@ def model(tokens: Tensor) -> LlamaForCausalLM:
         optimizer.zero_grad()
         model(input_ids=batch, labels=batch).loss.backward()
         optimizer.step()
-    torch.set_num_threads(threads)
     return model.eval()
 
 
