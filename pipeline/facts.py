@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.hit_arrays import Hits
-from pipeline.hits import Summary
+from pipeline.hits import SAMPLE, Summary
 from pipeline.runs import firsts, ranks
 from pipeline.totals import BINS, BINS_PER_OCTAVE, LOWEST_OCTAVE, SIDES, Totals
 
@@ -70,6 +70,7 @@ class Peaks:
 
 def feature_facts(
     summary: Summary,
+    order: NDArray[np.int64],
     top: Hits,
     tokens: NDArray[np.int32],
     unmasked: int,
@@ -78,14 +79,16 @@ def feature_facts(
     dead: NDArray[np.bool_],
     signed: bool,
 ) -> FeatureFacts:
-    """`top`: the top page's hits, by feature, strongest first. `unmasked`: tokens of the text; `unit`: of fixed-point sums.
+    """`order`: of the summary's hits by feature and strength; `top`: the top page's hits, in that order.
 
-    A feature with fewer than `wanted` top contexts is rare; one that never fired is dead where `dead[m]` says that it can't.
+    `unmasked`: tokens of the text; `unit`: of fixed-point sums. A feature with fewer than `wanted` top contexts is rare;
+    one that never fired is dead where `dead[m]` says that it can't.
     """
     totals, m = summary.totals, len(summary.totals.count)
     count = totals.count
     held = np.bincount(top.feature, minlength=m)
     peaks = Peaks.of(top, tokens)
+    sample = summary.hits.heads(order[(summary.role[order] & SAMPLE) > 0])
     common = peaks.most_common(m)
     state = np.where(count == 0, np.where(dead, 3, 2), np.where(held < wanted, 1, 0))
     return FeatureFacts(
@@ -98,7 +101,7 @@ def feature_facts(
         mean=totals.sum * unit / np.maximum(count, 1),
         peak_entropy=_entropy(peaks.feature, peaks.shares(m), m),
         single_token=(np.bincount(peaks.feature, minlength=m) == 1) & (held > 1),
-        decile_slope=_decile_slope(summary.sample, tokens, np.where(common < 0, -1, _at(peaks.token, common)), m),
+        decile_slope=_decile_slope(sample, tokens, np.where(common < 0, -1, _at(peaks.token, common)), m),
         histogram=_histograms(totals, signed),
         top_hit=np.where(common < 0, -1, _at(peaks.first, common)),
     )

@@ -46,6 +46,12 @@ class Hits:
         whole = {name: getattr(self, name)[index] for name in _WHOLE}
         return Hits(**whole, positions=self.positions[tokens], values=self.values[tokens])
 
+    def heads(self, index: NDArray[np.integer]) -> "Hits":
+        """The hits at `index`, in that order, without their tokens."""
+        none = np.zeros(len(index), np.uint16), np.zeros(0, np.uint16), np.zeros(0, np.float32)
+        columns = {name: getattr(self, name)[index] for name in _WHOLE if name != "active"}
+        return Hits(**columns, active=none[0], positions=none[1], values=none[2])
+
     def cut(self, bounds: NDArray[np.int64]) -> "list[Hits]":
         """Consecutive pieces, `[bounds[i], bounds[i + 1])`; views."""
         ends = np.r_[0, np.cumsum(self.active, dtype=np.int64)]

@@ -24,14 +24,18 @@ class Pages:
     groups: dict[str, NDArray[np.int64]]
 
 
-def pages(summary: Summary, tokens: NDArray[np.int32], keep: Keep, config: PagesConfig) -> Pages:
-    """`top`, and `q1` (strongest fifth of a feature's contexts) to `q5`. `tokens[context, position]` is the whole text's.
+def pages(
+    summary: Summary, order: NDArray[np.int64], tokens: NDArray[np.int32], keep: Keep, config: PagesConfig
+) -> Pages:
+    """`top`, and `q1` (strongest fifth of a feature's contexts) to `q5`.
+
+    `order` is that of the summary's hits by feature and strength; `tokens[context, position]` is the whole text's.
 
     A sampled hit's quantile is its rank by value within its feature's sample, which is uniform over the contexts on
     which the feature fires above zero. Within a quantile the hits kept are those with the smallest seeded hash. A group
     has no near-duplicates, and one context a document.
     """
-    hits, order = summary.hits, strength_order(summary.hits)
+    hits = summary.hits
     groups = {"top": _top(hits, order[(summary.role[order] & TOP) > 0], tokens, config.top)}
     sample = order[(summary.role[order] & SAMPLE) > 0]
     feature = hits.feature[sample].astype(np.int64)

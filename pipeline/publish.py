@@ -26,7 +26,7 @@ from pipeline.dictionaries import Dictionary
 from pipeline.dictionaries.decoders import Fidelity
 from pipeline.facts import FeatureFacts, Peaks, feature_facts, stability
 from pipeline.hashing import derive, mix
-from pipeline.hit_arrays import Hits, chosen, concatenate
+from pipeline.hit_arrays import Hits, chosen, concatenate, strength_order
 from pipeline.hits import TOP, Keep, Summary
 from pipeline.pages import Pages, pages, top_page
 from pipeline.sample import Statistics
@@ -234,12 +234,14 @@ class _SiteWriter:
         summary, tables = published.summary(), published.tables()
         second = published.second() if published.second is not None and self.work.second is not None else None
         tokens, keep, config = self.work.text.contexts.tokens, self.work.keep, published.config
-        page = pages(summary, tokens, keep, self.config)
-        top = page.hits.take(page.groups["top"])
+        order = strength_order(summary.hits)
+        page = pages(summary, order, tokens, keep, self.config)
+        top = page.hits.heads(page.groups["top"])
         largest = torch.linalg.vector_norm(dictionary.encoder, torch.inf, dim=1).numpy()
         dead = ~np.isfinite(largest) | (largest == 0)
         facts = feature_facts(
             summary,
+            order,
             top,
             tokens,
             unmasked=self.work.text.unmasked,
@@ -332,11 +334,10 @@ class _SiteWriter:
             parts.append(replace(hits, context=hits.context + np.uint32(first.context)))
             groups |= {cast(Group, group): places + place for group, places in page.groups.items()}
             place += len(hits)
-        hits = concatenate(parts)
-        order = np.argsort(hits.feature.astype(np.int64) << 32 | hits.context, kind="stable")
-        hits = hits.take(order)
-        rank = np.empty_like(order)
-        rank[order] = np.arange(len(order))
+        hits, rank = concatenate(parts), np.arange(place)
+        if sum(len(part) > 0 for part in parts) > 1:
+            order = np.argsort(hits.feature.astype(np.int64) << 32 | hits.context, kind="stable")
+            hits, rank[order] = hits.take(order), np.arange(place)
         columns = HitColumns(
             hits.feature, hits.context, hits.value, hits.peak, hits.active, hits.positions, hits.values
         )

@@ -30,8 +30,9 @@ class TokenText:
 
     def show(self, ids: Sequence[int]) -> tuple[list[str], NDArray[np.int64]]:
         """The strings of a context's tokens, and `leader[position]`: where each position's text stands."""
-        whole = [self.single(token) for token in ids]
-        if not any(REPLACEMENT in string for string in whole):
+        known = self._single
+        whole = [known[token] if token in known else self.single(token) for token in ids]
+        if REPLACEMENT not in "".join(whole):
             return whole, np.arange(len(ids))
         strings: list[str] = []
         leaders: list[int] = []

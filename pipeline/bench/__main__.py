@@ -21,7 +21,7 @@ from pipeline.bench.builds import Distance, measure_build, peak_memory
 from pipeline.bench.report import Row, table
 from pipeline.bench.shapes import G, S, Shape, make_ground
 from pipeline.bench.tables import measure_tables
-from pipeline.cli import cores
+from pipeline.devices import cores
 
 BARS = {("g", "float32"): 1.15, ("g", "bfloat16"): 1.35, ("s", "float32"): 1.25, ("s", "bfloat16"): 1.35}
 FURTHER_BARS = {"g": 1.25, "s": 1.8}

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.facts import FeatureFacts, Peaks, feature_facts, stability
-from pipeline.hit_arrays import Hits, by_strength
+from pipeline.hit_arrays import Hits, by_strength, strength_order
 from pipeline.hits import Summary
 from pipeline.totals import BINS, LOWEST_OCTAVE, SIDES, Totals
 from tests.pipeline.test_pages import make_hits, summary_of
@@ -40,7 +40,7 @@ def facts_of(
     summary = Summary(hits, summary_of(hits, m).role, Hits.none(), totals_of(hits, m, **changed))
     dead = np.zeros(m, bool)
     dead[0] = dead[-1] = True
-    return feature_facts(summary, by_strength(hits), tokens, 100, 0.5, wanted, dead, signed)
+    return feature_facts(summary, strength_order(hits), by_strength(hits), tokens, 100, 0.5, wanted, dead, signed)
 
 
 def test_facts_in_every_state() -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.config import PagesConfig
 from pipeline.hashing import mix
-from pipeline.hit_arrays import Hits
+from pipeline.hit_arrays import Hits, strength_order
 from pipeline.hits import SAMPLE, TOP, Keep, Summary
 from pipeline.pages import near_duplicates, pages, top_page
 from pipeline.totals import Totals
@@ -68,7 +68,8 @@ def test_pages_are_rank_quantiles_of_the_sample() -> None:
     n = 60
     tokens = np.arange(n * 16, dtype=np.int32).reshape(n, 16)
     rows = [(0, c, 8, float(n - c)) for c in range(n)] + [(1, c, 8, float(c + 1)) for c in range(4)]
-    found = pages(summary_of(make_hits(rows), 2), tokens, KEEP, PagesConfig(top=10, per_quantile=4))
+    hits = make_hits(rows)
+    found = pages(summary_of(hits, 2), strength_order(hits), tokens, KEEP, PagesConfig(top=10, per_quantile=4))
     mine = {name: found.hits.take(places[found.hits.feature[places] == 0]) for name, places in found.groups.items()}
     assert mine["top"].context.tolist() == list(range(10))
     for number in range(5):
@@ -91,7 +92,7 @@ def test_pages_equal_the_choice_made_by_hand(seed: int, top: int, per_quantile: 
     rows = [(f, c, int(random.integers(length)), float(random.integers(1, 9))) for f, c in chosen]
     hits = make_hits(rows, [int(document[c]) for _, c in chosen])
     config = PagesConfig(top=top, per_quantile=per_quantile)
-    found = pages(summary_of(hits, m), tokens, KEEP, config)
+    found = pages(summary_of(hits, m), strength_order(hits), tokens, KEEP, config)
 
     def fresh(mine: list[tuple[int, int, int, float]]) -> list[tuple[int, int, int, float]]:
         seen: list[set[tuple[int, ...]]] = [set(), set(), set()]
