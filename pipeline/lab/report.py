@@ -57,7 +57,7 @@ def curves_of_products(run: Run) -> list[Curve]:
 def show(run: Run, checks: Sequence[Check], console: Console) -> None:
     """Print one table for each group of checks, and the sweep of m."""
     for title, rows in groupby(checks, lambda check: check.table):
-        table = _table(title, "check", "recomputed", "over seeds", "theory", "published", "within", "note")
+        table = _table(title, "check", "recomputed", "over seeds", "theory", "published", "±", "within", "note")
         for check in rows:
             table.add_row(*map(escape, _cells(check)))
         console.print(table)
@@ -81,6 +81,7 @@ def _cells(check: Check) -> Iterator[str]:
     yield f"{min(check.values):.{digits}f} to {max(check.values):.{digits}f}"
     yield "" if check.theory is None else f"{check.theory:.{digits}f}"
     yield "" if check.published is None else f"{check.published:g}"
+    yield f"{check.tolerance:.1g}"
     yield {True: "yes", False: "NO", None: ""}[check.within]
     yield check.note
 
