@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import Tensor
 
-from pipeline.config import Decoder
 from pipeline.dictionaries import Dictionary
 from pipeline.dictionaries.decoders import Fidelity, fidelity, least_squares
 from pipeline.engines import Shared
@@ -82,7 +81,7 @@ class Finishing:
 
     name: str
     place: DictionaryFolder
-    decoder: Decoder
+    decoder: str  # as the build file says
     keep: Keep
     parts: Parts
     fit_shards: tuple[int, ...]

@@ -215,8 +215,7 @@ class _DictionaryState:
 def add_moments(parts: Iterable[NDArray[np.int64]], spread: float) -> NDArray[np.float64]:
     """The sum, exact until it is turned into float64 here."""
     total = functools.reduce(np.add, parts)
-    summed: NDArray[np.float64] = total * (spread**2 * 2.0**-MOMENT_BITS)
-    return summed
+    return total.astype(np.float64) * (spread**2 * 2.0**-MOMENT_BITS)
 
 
 @functools.lru_cache(maxsize=1)

@@ -20,6 +20,8 @@ class Shared(Protocol[T_co]):
         """The value; a worker fetches it once and keeps it. It must not be changed."""
         ...
 
+    def __hash__(self) -> int: ...
+
 
 class Engine(Protocol):
     @property
