@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from app.errors import UserError
 
-TOLERANCE = 1e-11
+TOLERANCE = 1e-9
 STEPS = 10_000
 
 Array = NDArray[np.float64]
