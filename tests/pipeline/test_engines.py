@@ -3,9 +3,6 @@
 import contextlib
 import functools
 import io
-import os
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -30,32 +27,15 @@ from pipeline.engines.tree import Keeps, merge_tree
 from pipeline.plan import make_plan
 from pipeline.streaming import stream
 from tests.pipeline import pieces
-from tests.serving import ROOT
+from tests.pipeline.clusters import ray_cluster
 
 NUMBERS = range(10)
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A head node without a CPU, and two nodes with one each; one of them has a GPU, too."""
-    pytest.importorskip("ray", reason="Ray is not installed (the extra `ray`)")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        cluster = start_cluster(nodes=2)
+    with ray_cluster(nodes=2) as cluster:
         yield cluster
-        cluster.shutdown()
-
-
-def start_cluster(nodes: int) -> Any:
-    from ray.cluster_utils import Cluster
-
-    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": 200_000_000}
-    # A node that is gone is missed after 2 s, not 30.
-    often = {"health_check_period_ms": 500, "health_check_timeout_ms": 500, "health_check_failure_threshold": 4}
-    cluster = Cluster(initialize_head=True, head_node_args={**head, "_system_config": often})
-    for number in range(nodes):  # what the first one calls a GPU is never touched
-        cluster.add_node(num_cpus=1, num_gpus=int(number == 0), object_store_memory=200_000_000)
-    return cluster
 
 
 @pytest.fixture(scope="module")
@@ -280,76 +260,3 @@ def wait_until_gone(process: int) -> None:
     while Path(f"/proc/{process}").exists() and "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text():
         assert time.monotonic() < deadline, f"process {process} is still there"
         time.sleep(0.05)
-
-
-@pytest.mark.slow
-def test_a_node_that_is_lost_changes_nothing(tmp_path: Path) -> None:
-    """Its pieces are done elsewhere, and what was kept on it is made again."""
-    pytest.importorskip("ray")
-    cluster = start_cluster(nodes=3)
-    try:
-        with RayEngine(cluster.address) as engine:
-            kept, told = [], list[int]()
-            for _, result in engine.keep(functools.partial(pieces.make_slowly, tmp_path), NUMBERS, told.append):
-                kept.append(result)
-                if len(kept) == 4:
-                    cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
-            assert sum(told) == 10 * len(NUMBERS)
-            made = len(list(tmp_path.iterdir()))
-            (joined,) = [result for _, result in engine.run(pieces.join_kept, [tuple(kept)])]
-            assert list(joined) == list(NUMBERS)
-            assert len(list(tmp_path.iterdir())) > made  # the lost node had done a piece before
-    finally:
-        cluster.shutdown()
-
-
-DRIVER = """
-import functools, sys
-from pathlib import Path
-from pipeline.engines.ray import RayEngine
-from tests.pipeline import pieces
-
-folder = Path(sys.argv[1])
-with RayEngine(None, 2) as engine:
-    for number, _ in engine.run(functools.partial(pieces.wait_for, folder), range(4)):
-        print(number)
-"""
-
-
-def start_driver(folder: Path) -> "subprocess.Popen[str]":
-    """A program that starts a cluster of its own; its workers wait."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", DRIVER, str(folder)],
-        cwd=ROOT,
-        env={**os.environ, "TMPDIR": str(folder)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    while len(list(folder.glob("pid-*"))) < 2:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.1)
-    return process
-
-
-@pytest.mark.slow
-def test_a_cluster_of_its_own_is_quiet_and_cleans_up(tmp_path: Path) -> None:
-    pytest.importorskip("ray")
-    process = start_driver(tmp_path)
-    (tmp_path / "go").touch()
-    output, errors = process.communicate(timeout=60)
-    assert (process.returncode, sorted(output.split()), errors) == (0, ["0", "1", "2", "3"], "")
-    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_stopped_program_leaves_no_worker(how: signal.Signals, tmp_path: Path) -> None:
-    pytest.importorskip("ray")
-    process = start_driver(tmp_path)
-    (os.killpg if how == signal.SIGINT else os.kill)(process.pid, how)  # as a terminal does it, or another program
-    process.communicate(timeout=60)
-    assert process.returncode != 0
-    for path in tmp_path.glob("pid-*"):
-        wait_until_gone(int(path.name.removeprefix("pid-")))
