@@ -38,7 +38,7 @@ def draw(run: Run, folder: Path, source: str) -> list[Path]:
         "fve": _sweep(
             curves_of_fve(run),
             sizes.sweep,
-            f"What m random directions explain of structureless Gaussian tokens, {sizes.k} of them at a time",
+            f"What m random directions explain of Gaussian noise, {sizes.k} of them at a time",
             [f"n = {sizes.n}: the floor under any dictionary's figure.", f"{seeds}{source}"],
             "fraction of variance explained",
         ),
