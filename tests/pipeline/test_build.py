@@ -309,7 +309,7 @@ def test_too_little_memory_is_one_sentence(module_build_file: Path, tmp_path: Pa
         ("layer = 1", "layer = 9", "layer = 9 is out of range"),
         ("k = 4", "k = 400", "k = 400 is more than its m = 64 features"),
         ("contexts = 200", "contexts = 2_000_000", "lower `contexts`"),
-        ("expansion = 2", "expansion = 900", "data points were asked for"),
+        ("expansion = 2", "expansion = 900", "directions from data points need as many tokens"),
         ('documents = "wikitext"', 'documents = "file"', "documents are too few to hold out"),
     ],
 )
