@@ -5,27 +5,20 @@ DEPTH values, and the largest of all bands: LANES maxima, of which the k-th larg
 value. Lanes whose maximum reaches the bound are then looked at again; there are hardly more of them than k.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from pipeline.compiled import compiled
 
 LANES = 128
 DEPTH = 8
 BAND = LANES * DEPTH
 SIGN = np.int32(0x7FFFFFFF)
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 
-
-def _compiled(function: Function) -> Function:
-    """Compiled when first called, then kept in numba's cache on disk."""
-    return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
-
-
-@_compiled
+@compiled
 def select(pre: NDArray[np.float32], k: int, index: NDArray[np.int32], value: NDArray[np.float32]) -> bool:
     """Fill `index[row, k]` and `value[row, k]` from `pre[row, m]`. False where a NaN was met; what is filled then is void."""
     m = pre.shape[1]
@@ -42,7 +35,7 @@ def select(pre: NDArray[np.float32], k: int, index: NDArray[np.int32], value: ND
     return True
 
 
-@_compiled
+@compiled
 def select_half(pre: NDArray[np.uint16], k: int, index: NDArray[np.int32], value: NDArray[np.float32]) -> bool:
     """The same for `pre[row, m]` of the bits of bfloat16 values: the upper half of a float32's."""
     m = pre.shape[1]
@@ -57,7 +50,7 @@ def select_half(pre: NDArray[np.uint16], k: int, index: NDArray[np.int32], value
     return True
 
 
-@_compiled
+@compiled
 def _room(m: int) -> Any:
     """Working memory of `_row`: lane maxima by band and over all, candidates, and their values as ordered integers."""
     bands = -(-m // BAND)
@@ -69,7 +62,7 @@ def _room(m: int) -> Any:
     )
 
 
-@_compiled
+@compiled
 def _row(row: NDArray[np.float32], k: int, index: NDArray[np.int32], value: NDArray[np.float32], room: Any) -> bool:
     maxima, largest, found, keys = room
     if not _lane_maxima(row, maxima, largest):
@@ -93,7 +86,7 @@ def _row(row: NDArray[np.float32], k: int, index: NDArray[np.int32], value: NDAr
     return True
 
 
-@_compiled
+@compiled
 def _lane_maxima(row: NDArray[np.float32], maxima: NDArray[np.float32], largest: NDArray[np.float32]) -> bool:
     """Fill `maxima[band · lane]` and `largest[lane]`; false where a value is NaN."""
     wrong = False
@@ -114,7 +107,7 @@ def _lane_maxima(row: NDArray[np.float32], maxima: NDArray[np.float32], largest:
     return not wrong
 
 
-@_compiled
+@compiled
 def _collect(
     row: NDArray[np.float32],
     maxima: NDArray[np.float32],
@@ -135,7 +128,7 @@ def _collect(
     return count
 
 
-@_compiled
+@compiled
 def _settle(
     row: NDArray[np.float32],
     found: NDArray[np.int32],
@@ -166,7 +159,7 @@ def _settle(
         value[i] = row[index[i]]
 
 
-@_compiled
+@compiled
 def _kth(keys: NDArray[np.int32], count: int, k: int) -> np.int32:
     """The k-th largest of `keys[:count]`, by bisection."""
     low, high = np.int64(-(2**31)), np.int64(2**31 - 1)
@@ -182,14 +175,14 @@ def _kth(keys: NDArray[np.int32], count: int, k: int) -> np.int32:
     return np.int32(low)
 
 
-@_compiled
+@compiled
 def _key(value: np.float32) -> np.int32:
     """An integer in the order of the values; −0 is 0."""
     bits = np.float32(value + np.float32(0)).view(np.int32)
     return np.int32(bits ^ ((bits >> np.int32(31)) & SIGN))
 
 
-@_compiled
+@compiled
 def _value(key: np.int32) -> np.float32:
     bits = np.int32(key ^ ((key >> np.int32(31)) & SIGN))
     return bits.view(np.float32)

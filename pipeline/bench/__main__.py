@@ -68,7 +68,7 @@ def _rows(part: Part, folder: Path, workers: int, quick: bool) -> Iterator[Row]:
     match part:
         case Part.g | Part.s:
             shape = G if part == Part.g else S
-            yield from _builds(_shortened(shape, 4) if quick else shape, folder, workers)
+            yield from _builds(_shortened(shape, 2 if shape is G else 4) if quick else shape, folder, workers)
         case Part.tables:
             yield from _tables(G, workers, fit=False)
             yield from _tables(S, workers, fit=True)

@@ -100,7 +100,9 @@ decoder = "none"
 def make_ground(shape: Shape, folder: Path, contexts: int = 0) -> Ground:
     """Write model, tokenizer and enough text for so many contexts (the shape's, if not given)."""
     from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     demo = load_build(DEMO)
     tokenizer = load_tokenizer(demo.models[0])
     torch.manual_seed(0)
