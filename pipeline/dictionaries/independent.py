@@ -10,7 +10,7 @@ from app.errors import UserError
 from pipeline.dictionaries.covariance import Axes
 
 TOKENS = 32_768  # of the sample, at most
-STEPS = 200
+STEPS = 400
 TOLERANCE = 1e-4  # of 1 − |cosine| between a component and itself a step before
 LEAST_VARIANCE = 1e-10  # of an axis, as a share of the largest
 TOKENS_AT_A_TIME = 2048
