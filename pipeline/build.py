@@ -158,15 +158,15 @@ def _second(group: Group, site: SiteConfig) -> PublishedText | None:
 
 def _dictionary(group: Group, site: SiteConfig, config: AnyDictionary) -> PublishedDictionary:
     place = group.place(config)
-    dead = place.dictionary().dead
+    dictionary = place.dictionary()
     return PublishedDictionary(
         config=config,
         load=place.dictionary,
         summary=place.summary,
         fidelity=place.fidelity(),
-        extra=place.training(),
+        extra={**dictionary.provenance, **place.training()},
         second=None if group.second is None else place.second_summary,
-        dead=None if dead is None else dead.numpy(),
+        dead=None if dictionary.dead is None else dictionary.dead.numpy(),
         tables=functools.partial(group.tables, site, config.name),
     )
 

@@ -56,8 +56,9 @@ class Peaks:
 
     def shares(self, m: int) -> NDArray[np.float64]:
         """Of each run, among its feature's hits."""
-        held: NDArray[np.float64] = np.bincount(self.feature, self.count, m)
-        return self.count / held[self.feature]
+        held = np.bincount(self.feature, self.count.astype(np.float64), m)
+        shares: NDArray[np.float64] = self.count / held[self.feature]
+        return shares
 
     def most_common(self, m: int) -> NDArray[np.int64]:
         """`run[m]`: each feature's most common token, that of the stronger hit among equals; −1 where it has no hit."""

@@ -81,7 +81,7 @@ def make_plan(path: Path, command: str) -> Plan:
 
 def library_versions() -> dict[str, str]:
     """Versions that a store's digest may depend on. Raises UserError where one is not installed."""
-    libraries = ("torch", "transformers", "tokenizers", "numpy", "scipy", "numba", "scikit-learn")
+    libraries = ("torch", "transformers", "tokenizers", "numpy", "scipy", "numba")
     try:
         return {"dartboard": __version__, **{name: importlib.metadata.version(name) for name in libraries}}
     except importlib.metadata.PackageNotFoundError as error:

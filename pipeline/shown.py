@@ -42,8 +42,8 @@ class Shown:
         if not len(joined) or not np.isin(hits.context, joined).any():
             return hits
         leaders = np.tile(np.arange(self.tokens.shape[1], dtype=np.uint16), (len(joined) + 1, 1))
-        for row, context in enumerate(joined.tolist()):
-            leaders[row] = self._leaders[context]
+        for number, context in enumerate(joined.tolist()):
+            leaders[number] = self._leaders[context]
         row = np.minimum(np.searchsorted(joined, hits.context), len(joined) - 1)
         row = np.where(joined[row] == hits.context, row, len(joined))  # the last row moves nothing
         owner = np.repeat(np.arange(len(hits)), hits.active)
