@@ -45,7 +45,7 @@ def make(config: AnyDictionary, ground: Ground, folder: Path) -> Dictionary:
         return _read(config, ground)
     d = len(ground.mean)
     m, k = config.size(d), config.k or 0
-    if k > m:
+    if k > m and getattr(config, "rule", "topk") != "relu":
         raise UserError(f"dictionary {config.name!r}: k = {k} is more than its m = {m} features; lower k or raise m.")
     seed = derive(config.seed, "dictionary", config.family)
     if isinstance(config, TopKSAEConfig):
