@@ -62,6 +62,9 @@ class Group:
         self.sites = sites
         self.first = sites[0]
         self.name = self.first.name if len(sites) == 1 else f"{self.first.model} on {self.first.corpus}"
+        self._samples: dict[str, Sample] = {}
+        self._fitting: dict[str, Tensor] = {}
+        self._statistics: dict[str, Statistics] = {}
         self.folder = run.data / "build" / f"{self.first.model}-{run.plan.group_key(sites)}"
         config = run.plan.config.model(self.first.model)
         with run.stages.stage(f"{config.name}: model"):
@@ -158,16 +161,27 @@ class Group:
             return {shard.number: found for shard, found in self.run.engine.run(work, pieces, advance)}
 
     def sample(self, site: SiteConfig) -> Sample:
-        activations = {shard: layers[site.layer] for shard, layers in self.sampled.items()}
-        return Sample.of(self.contexts, activations, special_tokens(self.tokenizer), site.sink_norm)
+        if site.name not in self._samples:
+            activations = {shard: layers[site.layer] for shard, layers in self.sampled.items()}
+            special = special_tokens(self.tokenizer)
+            self._samples[site.name] = Sample.of(self.contexts, activations, special, site.sink_norm)
+        return self._samples[site.name]
+
+    def fitting(self, site: SiteConfig) -> Tensor:
+        """`x[token, d]` of the sample's fitting tokens; those of the site last asked for are kept at hand."""
+        if site.name not in self._fitting:
+            self._fitting = {site.name: self.sample(site).part(held_out=False)}
+        return self._fitting[site.name]
 
     def statistics(self, site: SiteConfig) -> Statistics:
         path = self.folder / f"statistics-{site.name}.json"
         if not path.is_file():
             found = self.sample(site).statistics(site.sink_norm)
             write_json(path, {**asdict(found), "mean": found.mean.tolist()})
-        facts = json.loads(path.read_text("utf-8"))
-        return Statistics(**{**facts, "mean": np.array(facts["mean"], np.float32)})
+        if site.name not in self._statistics:
+            facts = json.loads(path.read_text("utf-8"))
+            self._statistics[site.name] = Statistics(**{**facts, "mean": np.array(facts["mean"], np.float32)})
+        return self._statistics[site.name]
 
     def mask(self, site: SiteConfig) -> Mask:
         return Mask(special_tokens(self.tokenizer), site.sink_norm * self.statistics(site).median_norm)
@@ -196,7 +210,7 @@ class Group:
             return Kept(self.kept_folder, site.layer, self.contexts, self.mask(site))
 
         statistics = self.statistics(site)
-        return Ground(site, self.model, statistics, lambda: self.sample(site), kept, self.run.stages)
+        return Ground(site, self.model, statistics, functools.partial(self.fitting, site), kept, self.run.stages)
 
     def keep(self, site: SiteConfig) -> Keep:
         config = self.run.plan.config
@@ -338,7 +352,7 @@ class Group:
         sample, statistics = self.sample(site), self.statistics(site)
         held_out = sample.part(held_out=True)[:JUDGED_TOKENS]
         mean = torch.from_numpy(statistics.mean)
-        return Judged(held_out, sample.part(held_out=False), mean, statistics.spread)
+        return Judged(held_out, self.fitting(site), mean, statistics.spread)
 
     def masks(self, site: SiteConfig) -> tuple[NDArray[np.bool_], dict[str, int]]:
         shape = (self.contexts.count, self.contexts.length)

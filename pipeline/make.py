@@ -19,18 +19,18 @@ from pipeline.hashing import derive
 from pipeline.kept import Kept
 from pipeline.model import matrix
 from pipeline.progress import Stages
-from pipeline.sample import Sample, Statistics
+from pipeline.sample import Statistics
 from pipeline.train.loop import train
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What dictionaries of a site are made from; the sample and the kept activations only where they are asked for."""
+    """What dictionaries of a site are made from; the sample's fitting rows `x[token, d]` and the kept activations if asked for."""
 
     site: SiteConfig
     model: ModelConfig
     statistics: Statistics
-    sample: Callable[[], Sample]
+    fitting: Callable[[], Tensor]
     kept: Callable[[], Kept]
     stages: Stages
 
@@ -55,7 +55,7 @@ def make(config: AnyDictionary, ground: Ground, folder: Path) -> Dictionary:
 
 
 def _draw(config: MadeConfig, ground: Ground, m: int, seed: int) -> Dictionary:
-    mean, x = ground.mean, ground.sample().part(held_out=False)
+    mean, x = ground.mean, ground.fitting()
     notes: list[str] = []
     rows = directions(config, m, x, mean, seed, lambda which: matrix(ground.model, which), notes.append)
     made = Dictionary(
@@ -83,7 +83,7 @@ def _read(config: FileConfig, ground: Ground) -> Dictionary:
 
 def _train(config: TopKSAEConfig, ground: Ground, seed: int, folder: Path) -> Dictionary:
     begun = time.monotonic()
-    x = ground.sample().part(held_out=False)
+    x = ground.fitting()
     with ground.stages.stage(f"{config.name}: training", config.tokens, "tokens") as advance:
         checkpoint = folder / "checkpoint.pt"
         trained = train(config, ground.kept(), x, ground.statistics, seed, checkpoint, advance)
