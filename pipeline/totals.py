@@ -36,8 +36,14 @@ class Totals:
 
     @classmethod
     def none(cls, m: int) -> "Totals":
-        counts, extremes = (np.zeros(m, np.int64) for _ in range(4)), (np.zeros(m, np.float32) for _ in range(2))
-        return cls(*counts, *extremes, np.zeros(0, np.uint32), np.zeros(0, np.int64))
+        def counts() -> NDArray[np.int64]:
+            return np.zeros(m, np.int64)
+
+        def extremes() -> NDArray[np.float32]:
+            return np.zeros(m, np.float32)
+
+        bins, filling = np.zeros(0, np.uint32), np.zeros(0, np.int64)
+        return cls(counts(), counts(), counts(), counts(), extremes(), extremes(), bins, filling)
 
     @staticmethod
     def add(parts: "Sequence[Totals]") -> "Totals":
