@@ -11,6 +11,7 @@ import contextlib
 import importlib
 import logging
 import os
+import socket
 import tempfile
 import time
 from collections import deque
@@ -25,6 +26,7 @@ from pipeline.engines.buffers import pack, unpack
 
 ATTEMPTS = 4  # at a piece; as many starts for each worker may fail in succession
 STARVED_SECONDS = 300.0  # without any worker
+KNOCK_SECONDS = 5.0  # at a cluster's door
 LONGEST_FOLDER = 30  # characters: Ray's sockets are below it, and a socket's path has 107 at most
 
 
@@ -111,8 +113,9 @@ class RayEngine:
             ray.init(address="local", num_cpus=cpus, include_dashboard=False, _temp_dir=folder, **quiet)
             return
         try:
+            _knock(self._address)
             ray.init(address=self._address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             ray.shutdown()
             raise UserError(
                 f"No Ray cluster can be joined at {self._address!r} ({_first_line(error)}); start one with "
@@ -266,6 +269,13 @@ def _set(module: ModuleType, name: str, value: object) -> Iterator[None]:
         yield
     finally:
         setattr(module, name, before)
+
+
+def _knock(address: str) -> None:
+    """Raise OSError or ValueError where nobody answers at HOST:PORT; Ray itself would try for many minutes."""
+    if address != "auto":
+        host, _, port = address.rpartition(":")
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
 
 
 def _folder() -> "tempfile.TemporaryDirectory[str]":

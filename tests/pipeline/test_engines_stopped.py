@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from app.errors import UserError
 from pipeline.engines.ray import RayEngine
 from tests.pipeline import pieces
 from tests.pipeline.clusters import ray_cluster
@@ -39,6 +40,7 @@ def test_a_node_that_is_lost_changes_nothing(tmp_path: Path) -> None:
 DRIVER = """
 import functools, sys
 from pathlib import Path
+from app.errors import UserError
 from pipeline.engines.ray import RayEngine
 from tests.pipeline import pieces
 
@@ -93,3 +95,11 @@ def test_a_stopped_program_leaves_no_worker(how: signal.Signals, tmp_path: Path,
         wait_until_gone(int(path.name.removeprefix("pid-")))
     if how != signal.SIGKILL:
         assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense"])
+def test_where_no_cluster_is_it_says_so_soon(address: str) -> None:
+    pytest.importorskip("ray")
+    with pytest.raises(UserError, match="No Ray cluster can be joined at") as caught:
+        RayEngine(address).__enter__()
+    assert "\n" not in str(caught.value)
