@@ -23,7 +23,8 @@ def ray_cluster(nodes: int) -> Iterator[Any]:
         tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as folder,  # short enough for sockets
     ):
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE, "temp_dir": folder}
+        patch.setenv("RAY_TMPDIR", folder)
+        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE}
         cluster = Cluster(initialize_head=True, head_node_args={**head, "_system_config": often})
         try:
             for number in range(nodes):
