@@ -38,7 +38,7 @@ from pipeline.text import TokenText
 class Workers:
     """Who does the work: processes of this computer, or a Ray cluster at `address` (`auto`: the one this computer is in)."""
 
-    count: int
+    count: int | None  # None: as many as a cluster has room for; this computer's cores
     engine: Literal["local", "ray"] = "local"
     address: str | None = None
     gpus: float = 0.0  # of each worker
@@ -79,7 +79,7 @@ def build(plan: Plan, data: Path, workers: Workers, keep_work: bool, console: Co
 
 def _engines(workers: Workers, stack: ExitStack) -> tuple[Engine, Local]:
     if workers.engine == "local":
-        local = stack.enter_context(Local(workers.count))
+        local = stack.enter_context(Local(workers.count or cores()))
         return local, local
     from pipeline.engines.ray import RayEngine
 

@@ -25,7 +25,11 @@ def build(
         Path | None, typer.Option(help="Folder for the feature store; DARTBOARD_DATA, or ./data, where unset.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; the number of cores, at most 8, if not given.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Processes; if not given, the number of cores, at most 8; of a cluster, all that it has room for.",
+        ),
     ] = None,
     keep_work: Annotated[bool, typer.Option("--keep-work", help="Keep intermediate results in DATA/build.")] = False,
     device: Annotated[
@@ -61,8 +65,10 @@ def build(
         from pipeline.build import Workers
         from pipeline.build import build as run
         from pipeline.devices import choose_device, cores
-    chosen = choose_device(device)
-    default = 1 if chosen != "cpu" and engine == "local" else cores()
-    who = Workers(workers or default, engine.value, address, gpus_per_worker, chosen)
+    on_gpus = engine is EngineName.ray and gpus_per_worker > 0 and device is None
+    chosen = "cuda" if on_gpus else choose_device(device)
+    if engine is EngineName.local:
+        workers = workers or (cores() if chosen == "cpu" else 1)
+    who = Workers(workers, engine.value, address, gpus_per_worker, chosen)
     stages = run(plan, data, who, keep_work, console)
     console.print(f"{store} is ready, after {sum(stages.seconds.values()):.0f} s.", highlight=False)

@@ -6,7 +6,7 @@ Every stage leaves its result in the group's work folder; a build that was stopp
 import functools
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -277,7 +277,10 @@ class Group:
         entries = []
         for config in self.run.plan.config.of(site):
             dictionary = Dictionary.load(self.place(config).directions)
-            entries.append(Streamed(dictionary, self.keep(site), FITS.get(config.decoder) if first else None))
+            fit = FITS.get(config.decoder) if first else None
+            if fit != "scale":
+                dictionary = replace(dictionary, decoder=None)  # of no use in the pass
+            entries.append(Streamed(dictionary, self.keep(site), fit))
         mean = torch.from_numpy(statistics.mean)
         return StreamedSite(site.name, site.layer, self.mask(site), mean, statistics.spread, tuple(entries))
 

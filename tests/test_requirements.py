@@ -4,6 +4,7 @@ import re
 import sys
 import tomllib
 from importlib.metadata import distribution, packages_distributions
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -52,7 +53,7 @@ def test_the_demo_packages_stay_out_of_the_lock() -> None:
     assert set(LOCK).isdisjoint(line.partition("==")[0] for line in lines("demo.txt"))
 
 
-ELSEWHERE = ROOT / "pipeline" / "bench" / "others"  # scripts that run in environments of their own
+ELSEWHERE = Path("pipeline/bench/others")  # scripts that run in environments of their own
 
 
 @pytest.mark.parametrize(
