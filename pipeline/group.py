@@ -154,10 +154,10 @@ class Group:
     def sampled(self) -> dict[int, dict[int, Tensor]]:
         """The sample's activations: `[shard][layer]`."""
         tokens = max(site.sample for site in self.sites)
-        wanted = sample_shards(self.contexts, tokens, JUDGED_TOKENS)
+        wanted, source = sample_shards(self.contexts, tokens, JUDGED_TOKENS), self.source
         with self.run.stages.stage(f"{self.name}: sample", self._tokens(wanted), "tokens") as advance:
             pieces = [piece(self.contexts, shard) for shard in wanted]
-            work = functools.partial(sampled, self.source)
+            work = functools.partial(sampled, source)
             return {shard.number: found for shard, found in self.run.engine.run(work, pieces, advance)}
 
     def sample(self, site: SiteConfig) -> Sample:
