@@ -42,9 +42,6 @@ class Plan:
         layers = sorted({site.layer for site in sites})
         return fingerprint(text, layers, parts, self.model_key(first.model), self.versions, self.config.seed)[:16]
 
-    def site_key(self, site: SiteConfig) -> str:
-        return self.group_key([site])
-
     def dictionary_key(self, dictionary: AnyDictionary) -> str:
         """What a dictionary of a group, and its summary, depend on."""
         site = next(site for site in self.config.sites if site.name == dictionary.site)
