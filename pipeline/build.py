@@ -21,13 +21,11 @@ from rich.console import Console
 
 from app.errors import Conflict, UserError
 from pipeline.config import AnyDictionary, SiteConfig
-from pipeline.corpus import Contexts
 from pipeline.devices import cores
 from pipeline.engines import Engine
 from pipeline.engines.local import Local
 from pipeline.files import write_json
 from pipeline.group import Group, Run, groups
-from pipeline.passes import Parts
 from pipeline.plan import Plan
 from pipeline.progress import Stages
 from pipeline.publish import PublishedDictionary, PublishedSite, PublishedText, publish
@@ -135,7 +133,7 @@ def _published(group: Group, site: SiteConfig) -> PublishedSite:
         model=plan.config.model(site.model),
         model_hash=plan.model_hashes[site.model],
         corpus_hash=plan.corpus_hashes[site.corpus],
-        text=_text(site.corpus, group.contexts, group.parts, group, site),
+        text=PublishedText(site.corpus, group.contexts, *group.masks(site)),
         statistics=group.statistics(site),
         keep=group.keep(site),
         tokens=TokenText(group.tokenizer),
@@ -145,15 +143,12 @@ def _published(group: Group, site: SiteConfig) -> PublishedSite:
     )
 
 
-def _text(corpus: str, contexts: Contexts, parts: Parts, group: Group, site: SiteConfig) -> PublishedText:
-    allowed, masked = parts.masks(group.sites.index(site), (contexts.count, contexts.length))
-    return PublishedText(corpus, contexts, allowed, masked)
-
-
 def _second(group: Group, site: SiteConfig) -> PublishedText | None:
-    if group.second is None or group.second_parts is None or site.second_corpus is None:
+    contexts, parts = group.second, group.second_parts
+    if contexts is None or parts is None or site.second_corpus is None:
         return None
-    return _text(site.second_corpus, group.second, group.second_parts, group, site)
+    masks = parts.masks(group.sites.index(site), (contexts.count, contexts.length))
+    return PublishedText(site.second_corpus, contexts, *masks)
 
 
 def _dictionary(group: Group, site: SiteConfig, config: AnyDictionary) -> PublishedDictionary:

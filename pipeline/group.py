@@ -20,7 +20,7 @@ from pipeline.config import AnyDictionary, SiteConfig
 from pipeline.corpus import Contexts, draw_contexts, load_contexts
 from pipeline.dictionaries import Dictionary
 from pipeline.drift import Drifting, drift
-from pipeline.engines import Engine
+from pipeline.engines import Engine, Shared
 from pipeline.engines.local import Local
 from pipeline.files import write_json
 from pipeline.finish import FITS, DictionaryFolder, Finishing, Judged, finish, merge_second
@@ -65,6 +65,8 @@ class Group:
         self._samples: dict[str, Sample] = {}
         self._fitting: dict[str, Tensor] = {}
         self._statistics: dict[str, Statistics] = {}
+        self._shared: dict[str, Shared[Judged]] = {}
+        self._masks: dict[str, tuple[NDArray[np.bool_], dict[str, int]]] = {}
         self.folder = run.data / "build" / f"{self.first.model}-{run.plan.group_key(sites)}"
         config = run.plan.config.model(self.first.model)
         with run.stages.stage(f"{config.name}: model"):
@@ -174,11 +176,11 @@ class Group:
         return self._fitting[site.name]
 
     def statistics(self, site: SiteConfig) -> Statistics:
-        path = self.folder / f"statistics-{site.name}.json"
-        if not path.is_file():
-            found = self.sample(site).statistics(site.sink_norm)
-            write_json(path, {**asdict(found), "mean": found.mean.tolist()})
         if site.name not in self._statistics:
+            path = self.folder / f"statistics-{site.name}.json"
+            if not path.is_file():
+                found = self.sample(site).statistics(site.sink_norm)
+                write_json(path, {**asdict(found), "mean": found.mean.tolist()})
             facts = json.loads(path.read_text("utf-8"))
             self._statistics[site.name] = Statistics(**{**facts, "mean": np.array(facts["mean"], np.float32)})
         return self._statistics[site.name]
@@ -293,8 +295,7 @@ class Group:
             left = [job for job in jobs if not job.place.facts.is_file()]
             if left:
                 with self.run.stages.stage(f"{site.name}: decoders", len(left), "dictionaries") as advance:
-                    judged = self.run.tables.share(self._judged(site))
-                    for _ in self.run.tables.run(functools.partial(finish, judged), left):
+                    for _ in self.run.tables.run(functools.partial(finish, self._judged(site)), left):
                         advance(1)
             unmerged = [job for job in jobs if not job.place.second.is_file()]
             if self.second_parts is not None and unmerged:
@@ -307,7 +308,7 @@ class Group:
         todo = [task for task in tasks(tabled) if not task.path.is_file()]
         if todo:
             with self.run.stages.stage(f"{site.name}: tables", len(todo), "tables") as advance:
-                tabulate(tabled, self.run.tables.share(self._judged(site)), self.run.tables, advance)
+                tabulate(tabled, self._judged(site), self.run.tables, advance)
 
     def tables(self, site: SiteConfig, name: str) -> Tables:
         """What `tabulate` has made of one dictionary."""
@@ -351,15 +352,20 @@ class Group:
     def _finishing(self, site: SiteConfig, config: AnyDictionary) -> Finishing:
         return Finishing(config.name, self.place(config), config.decoder, self.keep(site), self.parts, self.fit_shards)
 
-    def _judged(self, site: SiteConfig) -> Judged:
-        sample, statistics = self.sample(site), self.statistics(site)
-        held_out = sample.part(held_out=True)[:JUDGED_TOKENS]
-        mean = torch.from_numpy(statistics.mean)
-        return Judged(held_out, self.fitting(site), mean, statistics.spread)
+    def _judged(self, site: SiteConfig) -> Shared[Judged]:
+        """Given to the workers once, for decoders and tables."""
+        if site.name not in self._shared:
+            mean, spread = torch.from_numpy(self.statistics(site).mean), self.statistics(site).spread
+            held_out = self.sample(site).part(held_out=True)[:JUDGED_TOKENS]
+            self._shared[site.name] = self.run.tables.share(Judged(held_out, self.fitting(site), mean, spread))
+        return self._shared[site.name]
 
     def masks(self, site: SiteConfig) -> tuple[NDArray[np.bool_], dict[str, int]]:
-        shape = (self.contexts.count, self.contexts.length)
-        return self.parts.masks(self.sites.index(site), shape)
+        """`allowed[context, position]` of the primary text, and how many positions are masked, by reason."""
+        if site.name not in self._masks:
+            shape = (self.contexts.count, self.contexts.length)
+            self._masks[site.name] = self.parts.masks(self.sites.index(site), shape)
+        return self._masks[site.name]
 
     def _tokens(self, shards: Sequence[int]) -> int:
         return sum(_size(self.layout.span(shard)) * self.contexts.length for shard in shards)
