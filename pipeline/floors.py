@@ -13,7 +13,6 @@ Everything is drawn by seed and summed in float64.
 """
 
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 import torch
@@ -36,7 +35,7 @@ class Matched:
 
 def isotropic_floor(n: int, m: int, k: int, seed: int, tokens: int = TOKENS) -> float:
     """FVE on isotropic Gaussian tokens of width n, by m directions of which k fire, or all where k is larger."""
-    x = _normal(tokens, n, derive(seed, "isotropic"))
+    x = gaussian(tokens, n, derive(seed, "isotropic"))
     made = _reconstruct(x, m, k, seed)
     return _explained(x.double().reshape(-1, 1), made.reshape(-1, 1))
 
@@ -51,7 +50,7 @@ def matched_tokens(x: Tensor, seed: int, tokens: int = TOKENS) -> Matched:
     """Tokens ~ N(0, Σ), where Σ is the covariance of `x[token, n]`. One set serves all dictionaries of a site."""
     centred = x.double() - x.double().mean(0)
     values, axes = torch.linalg.eigh(centred.T @ centred / len(x))
-    drawn = _normal(tokens, x.shape[1], derive(seed, "covariance")).double() * values.clamp_min(0).sqrt()
+    drawn = gaussian(tokens, x.shape[1], derive(seed, "covariance")).double() * values.clamp_min(0).sqrt()
     return Matched((drawn @ axes.T).float(), axes)
 
 
@@ -73,17 +72,6 @@ def _explained(x: Tensor, made: Tensor) -> float:
     return float(explained.sum() / x.square().sum())
 
 
-def expected_floor(n: int, m: int, k: int) -> float:
-    """The isotropic floor by a formula: kq / (1 + (k − 1) q), with q = E[z² | z > t] / n and P(z > t) = k/m, k < m/2.
-
-    As if the k largest of m inner products were draws from beyond the quantile t, and the directions that fire had no
-    more in common than what they share with the token.
-    """
-    normal = NormalDist()
-    t = normal.inv_cdf(1 - k / m)
-    q = (1 + t * normal.pdf(t) / (k / m)) / n
-    return k * q / (1 + (k - 1) * q)
-
-
-def _normal(tokens: int, n: int, seed: int) -> Tensor:
+def gaussian(tokens: int, n: int, seed: int) -> Tensor:
+    """`x[token, n]` ~ N(0, I)."""
     return torch.from_numpy(np.random.Generator(np.random.Philox(seed)).standard_normal((tokens, n), np.float32))

@@ -1,23 +1,14 @@
 """Compiled by numba for thresholded rules: the pre-activations above their limits, in one reading of each row."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.compiled import compiled
+
 STRIDE = 64  # values looked at together: hardly any group has one that survives
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 
-
-def _compiled(function: Function) -> Function:
-    """Compiled when first called, then kept in numba's cache on disk."""
-    return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
-
-
-@_compiled
+@compiled
 def find(
     pre: NDArray[np.float32], limit: NDArray[np.float32], index: NDArray[np.int32], value: NDArray[np.float32]
 ) -> tuple[NDArray[np.int64], int]:
@@ -35,7 +26,7 @@ def find(
     return counts, filled
 
 
-@_compiled
+@compiled
 def find_half(
     pre: NDArray[np.uint16], limit: NDArray[np.float32], index: NDArray[np.int32], value: NDArray[np.float32]
 ) -> tuple[NDArray[np.int64], int]:
@@ -54,7 +45,7 @@ def find_half(
     return counts, filled
 
 
-@_compiled
+@compiled
 def _row(
     row: NDArray[np.float32], limit: NDArray[np.float32], index: NDArray[np.int32], value: NDArray[np.float32]
 ) -> int:
@@ -70,7 +61,7 @@ def _row(
     return _take(row, limit, whole, len(row), index, value, filled)
 
 
-@_compiled
+@compiled
 def _take(
     row: NDArray[np.float32],
     limit: NDArray[np.float32],

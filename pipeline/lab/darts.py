@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dictionaries.directions import random_sign
+from pipeline.floors import gaussian
 from pipeline.hashing import derive
 from pipeline.lab import gaussian as gauss
 from pipeline.lab import superposition, theory
@@ -138,15 +139,15 @@ def _one(run: Run, seed: int, advance: Callable[[int], None]) -> None:
 
 def _floors(run: Run, seed: int, advance: Callable[[int], None]) -> None:
     n, k, sweep = run.sizes.n, run.sizes.k, run.sizes.sweep
-    x = gauss.gaussian(gauss.TIED_TOKENS, n, derive(seed, "tokens"))
+    x = gaussian(gauss.TIED_TOKENS, n, derive(seed, "tokens"))
     directions = random_sign(sweep[-1], n, derive(seed, "directions"))
     run.floors.append([gauss.floors(directions[:m], x, k, advance) for m in sweep])
-    run.note(pca=gauss.pca_fve(gauss.gaussian(4 * n, n, derive(seed, "fit")), x, k))
+    run.note(pca=gauss.pca_fve(gaussian(4 * n, n, derive(seed, "fit")), x, k))
 
     n = run.sizes.half
-    x = gauss.gaussian(gauss.TIED_TOKENS, n, derive(seed, "tokens of half"))
+    x = gaussian(gauss.TIED_TOKENS, n, derive(seed, "tokens of half"))
     found = gauss.floors(random_sign(32 * n, n, derive(seed, "directions of half")), x, k, advance)
-    fit = gauss.gaussian(8 * n, n, derive(seed, "fit of half"))
+    fit = gaussian(8 * n, n, derive(seed, "fit of half"))
     run.note(
         tied_half=found.tied,
         least_squares_half=found.least_squares,
@@ -155,7 +156,7 @@ def _floors(run: Run, seed: int, advance: Callable[[int], None]) -> None:
     )
 
     n, m, k = run.sizes.unscaled
-    x = gauss.gaussian(gauss.TIED_TOKENS, n, derive(seed, "tokens unscaled"))
+    x = gaussian(gauss.TIED_TOKENS, n, derive(seed, "tokens unscaled"))
     run.note(unscaled=gauss.tied_fve(random_sign(m, n, derive(seed, "directions unscaled")), x, k, scaled=False))
     advance(len(x) * n * m)
 

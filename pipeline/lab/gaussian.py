@@ -13,12 +13,12 @@ pipeline's own. The reconstructions, from the weakest up:
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline.dictionaries import Dictionary
 from pipeline.dictionaries.directions import random_sign
+from pipeline.floors import gaussian
 from pipeline.hashing import derive
 
 TIED_TOKENS, SOLVE_TOKENS, OMP_TOKENS = 2048, 512, 64  # enough for ±.002 in one seed; OMP encodes each token k times
@@ -33,11 +33,6 @@ class Floors:
     tied: float
     least_squares: float
     omp: float
-
-
-def gaussian(tokens: int, n: int, seed: int) -> Tensor:
-    """`x[token, n]` ~ N(0, I)."""
-    return torch.from_numpy(np.random.Generator(np.random.Philox(seed)).standard_normal((tokens, n), np.float32))
 
 
 def floors(directions: Tensor, x: Tensor, k: int, advance: Callable[[int], None]) -> Floors:

@@ -6,8 +6,9 @@ import torch
 
 from pipeline.dictionaries import Dictionary
 from pipeline.dictionaries.directions import random_sign
-from pipeline.floors import TOKENS, Matched, expected_floor, isotropic_floor, matched_floor, matched_tokens
+from pipeline.floors import TOKENS, Matched, isotropic_floor, matched_floor, matched_tokens
 from pipeline.hashing import derive
+from pipeline.lab import theory
 
 N, M, K = 64, 512, 8
 
@@ -39,7 +40,7 @@ def test_the_isotropic_floor_is_what_a_dense_computation_gives() -> None:
 @pytest.mark.parametrize(("n", "m", "k", "known"), [(512, 16384, 32, 0.391), (1024, 32768, 32, 0.264)])
 def test_the_isotropic_floor_at_the_sizes_of_real_dictionaries(n: int, m: int, k: int, known: float) -> None:
     assert isotropic_floor(n, m, k, seed=0, tokens=1024) == pytest.approx(known, abs=0.004)
-    assert expected_floor(n, m, k) == pytest.approx(known, abs=0.004)
+    assert theory.tied_fve(theory.energy_of_top_gaussian(n, m, k), k) == pytest.approx(known, abs=0.004)
 
 
 def test_matched_tokens_have_the_covariance_of_the_activations() -> None:
