@@ -46,6 +46,31 @@ G = Shape("g", "GPT-2 small, 6 of 12 layers, d = 768, m = 24576", 12, 6, 768, 12
 S = Shape("s", "6 layers stopped at 3, d = 288, m = 9216", 6, 3, 288, 6, 9_216, contexts=1024)
 
 
+def site_text(shape: Shape, folder: Path, precision: str, contexts: int = 0) -> str:
+    """What a build file says of the model and the text in `folder`, and of the site (`contexts`: the shape's, if 0)."""
+    return f"""
+precision = "{precision}"
+
+[[model]]
+name = "shape-{shape.name}"
+source = "{folder / "model"}"
+dtype = "{precision}"
+
+[[corpus]]
+name = "text"
+source = "{folder / "text.txt"}"
+documents = "wikitext"
+
+[[site]]
+name = "site"
+model = "shape-{shape.name}"
+corpus = "text"
+layer = {shape.depth - 1}
+contexts = {contexts or shape.contexts}
+context_length = {shape.length}
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Ground:
     """A folder with a shape's model and text."""
@@ -58,23 +83,7 @@ class Ground:
     ) -> Plan:
         """A build of random directions, one dictionary a seed, with hits and pages and nothing else."""
         shape = self.shape
-        text = f"""
-precision = "{precision}"
-[[model]]
-name = "shape-{shape.name}"
-source = "{self.folder / "model"}"
-dtype = "{precision}"
-[[corpus]]
-name = "text"
-source = "{self.folder / "text.txt"}"
-documents = "wikitext"
-[[site]]
-name = "site"
-model = "shape-{shape.name}"
-corpus = "text"
-layer = {shape.depth - 1}
-contexts = {contexts or shape.contexts}
-context_length = {shape.length}
+        text = f"""{site_text(shape, self.folder, precision, contexts)}
 [pages]
 top = {shape.top}
 per_quantile = {shape.per_quantile}

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from transformers import AutoTokenizer
 
 from app.errors import UserError
-from pipeline.bench.shapes import G, S, Shape, make_ground
+from pipeline.bench.shapes import G, S, Shape, make_ground, site_text
 from pipeline.dictionaries.directions import random_sign
 
 SHAPES = {"g": G, "s": S}
@@ -37,27 +37,7 @@ def make(shape: Shape, folder: Path) -> None:
 
 def build_file(shape: Shape, folder: Path, precision: str, decoder: str) -> str:
     """The BUILD.toml for what `make` wrote in `folder`, with the tables that a build makes by default."""
-    return f"""
-precision = "{precision}"
-
-[[model]]
-name = "shape-{shape.name}"
-source = "{folder / "model"}"
-dtype = "{precision}"
-
-[[corpus]]
-name = "text"
-source = "{folder / "text.txt"}"
-documents = "wikitext"
-
-[[site]]
-name = "site"
-model = "shape-{shape.name}"
-corpus = "text"
-layer = {shape.depth - 1}
-contexts = {shape.contexts}
-context_length = {shape.length}
-
+    return f"""{site_text(shape, folder, precision)}
 [[dictionary]]
 name = "random-sign"
 kind = "random-sign"
