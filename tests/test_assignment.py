@@ -1,12 +1,13 @@
 """Order, sides, ids, the mix of questions: pure functions of the seed, the rater and the item's random id."""
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.study.assignment import coin, next_flip, preference
+from app.study.assignment import Offer, Past, Repeats, coin, next_flip, next_item, preference, repeats_ahead
 from app.study.blinding import commitment, keyed, public_id, shuffled
 from app.study.plan import COMPARED, OTHERS, demand, pairs, questions, split
 from app.study.protocol import PairMix, PairTask
@@ -38,6 +39,81 @@ def test_orders_differ_by_rater_and_seed_and_put_solo_pages_first() -> None:
     assert order(1, "ann") == order(1, "ann")
     assert len({tuple(order(seed, rater)) for seed in (1, 2) for rater in ("ann", "bob")}) == 4
     assert {item for item, task in items if task == "page"} == set(order(1, "ann")[:20])
+
+
+def walk(
+    seed: int, rater: str, pages: int, pairs: int, catches: int, plan: Repeats, *, taken: int = 0
+) -> tuple[list[Past], list[int]]:
+    """One rater to the end, and at each screen how many repeats are said to be ahead; others take the last `taken`."""
+    free = [Offer(f"p{n}", "page") for n in range(pages)] + [Offer(f"q{n}", "pair") for n in range(pairs)]
+    catch = [Offer(f"c{n}", "page") for n in range(catches)]
+    past: list[Past] = []
+    ahead: list[int] = []
+    while (choice := next_item(seed, rater, past, free, catch, plan)) is not None:
+        ahead.append(
+            sum(
+                repeats_ahead(seed, rater, past, task, plan, sum(offer.task == task for offer in free))
+                for task in ("page", "pair")
+                if any(offer.task == task for offer in free) or (past and past[-1].task == task)
+            )
+        )
+        purpose = "catch" if choice.item.startswith("c") else "main"
+        task = "pair" if choice.item.startswith("q") else "page"
+        past.append(Past(choice.item, task, purpose, choice.repeat, len(past) + 1))
+        free = [offer for offer in free if offer.item != choice.item][: pages + pairs - taken]
+    return past, ahead
+
+
+@settings(deadline=None)
+@given(
+    st.integers(0, 50),
+    st.integers(0, 90),
+    st.integers(0, 50),
+    st.integers(0, 4),
+    st.sampled_from([0.0, 0.1, 0.3]),
+    st.integers(5, 40),
+)
+def test_repeats_and_catch_items_among_the_rest(
+    seed: int, pages: int, pairs: int, catches: int, share: float, distance: int
+) -> None:
+    past, ahead = walk(seed, "ann", pages, pairs, catches, Repeats(share, distance))
+    main = [one for one in past if one.purpose == "main" and not one.repeat]
+    again = [one for one in past if one.repeat]
+    assert len(main) == pages + pairs == len({one.item for one in main})
+    first = {one.item: one for one in main}
+    assert len({one.item for one in again}) == len(again), "an item comes again once"
+    assert all(one.position - first[one.item].position >= distance for one in again)
+    for task, items in (("page", pages), ("pair", pairs)):
+        assert sum(one.task == task for one in again) <= share * items + 1
+    shown = [one for one in past if one.purpose == "catch"]
+    assert len(shown) == len({one.item for one in shown}) == (catches if main else 0)
+    tasks = [one.task for one in past if not (one.purpose == "catch" and not pages)]
+    assert tasks == sorted(tasks, key=["page", "pair"].index), "the tasks do not mix"
+    if ahead:
+        assert abs(ahead[0] - len(again)) <= 2
+
+
+def test_a_tenth_comes_again_spread_out_and_nobody_can_tell_when() -> None:
+    plan = Repeats(0.1, 30)
+    orders = [walk(3, f"r{n}", 100, 0, 4, plan)[0] for n in range(30)]
+    counts = [sum(one.repeat for one in past) for past in orders]
+    assert set(counts) == {10}
+    for past in orders:
+        places = [one.position for one in past if one.repeat]
+        with_others_left = [place for place in places if place <= 100]
+        assert all(later - sooner > 2 for sooner, later in pairwise(with_others_left))
+    assert len({tuple(one.position for one in past if one.repeat) for past in orders}) > 25
+    catches = [tuple(one.position for one in past if one.purpose == "catch") for past in orders]
+    assert len(set(catches)) > 25
+    quarters = Counter(min(3, (place - 1) * 4 // 112) for places in catches for place in places)
+    assert min(quarters.values()) >= 15, "one in each quarter or so"
+
+
+def test_what_others_take_ends_the_order_with_all_catch_items_shown() -> None:
+    past, _ = walk(3, "ann", 60, 0, 3, Repeats(0.1, 30), taken=25)
+    assert sum(one.purpose == "catch" for one in past) == 3
+    assert sum(one.purpose == "main" and not one.repeat for one in past) == 36
+    assert next_item(3, "ann", [], [], [Offer("c", "page")], Repeats(0.1, 30)) is None, "nothing to do, nothing asked"
 
 
 def test_parts_of_a_key_do_not_run_into_each_other() -> None:
