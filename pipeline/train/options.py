@@ -80,6 +80,7 @@ class ReLUOptions(Training):
 
     kind: Literal["relu-sae"] = "relu-sae"
     alpha: float = Field(0.1, ge=0, description="Coefficient of the L1 penalty.")
+    decoder_bias: bool = Field(True, description="False: x̂ = D·ReLU(W x + b), with nothing added.")
     sparsity_warmup: float = Field(0.05, ge=0, lt=1, description="Share of the steps in which the penalty rises.")
 
 
