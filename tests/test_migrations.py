@@ -133,4 +133,7 @@ def test_migrations_lie_inside_the_package() -> None:
     import app
 
     assert MIGRATIONS.is_relative_to(Path(app.__file__).parent)
-    assert sorted(path.name for path in (MIGRATIONS / "versions").glob("*.py")) == ["0001_first.py"]
+    assert sorted(path.name for path in (MIGRATIONS / "versions").glob("*.py")) == [
+        "0001_first.py",
+        "0002_whole_study.py",
+    ]

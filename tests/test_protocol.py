@@ -80,7 +80,31 @@ def test_the_canonical_json_depends_on_the_design_alone(tmp_path: Path) -> None:
         (lambda s: s["tasks"]["pair"].update(pears=3), "unknown key tasks.pair.pears"),
         (lambda s: s["tasks"]["pair"]["mix"].update(sme=0.1), "unknown key tasks.pair.mix.sme"),
         (lambda s: s["arm"][1].update(colour="red"), r"unknown key arm\[1\].colour"),
-        (lambda s: s["tasks"].update(intruder={"features": 3}), "unknown key tasks.intruder"),
+        (lambda s: s["tasks"].update(intruders={"features": 3}), "unknown key tasks.intruders"),
+        (lambda s: s["tasks"].update(intruder={"features": 3, "trials": 3}), "tasks.intruder.trials: .* equal to 2"),
+        (
+            lambda s: s["layout"].update(quantiles=["q5", "top"]),
+            "layout: quantiles should name each block once, strong",
+        ),
+        (lambda s: s["layout"].update(quantiles=["top", "q9"]), r"layout.quantiles\[1\]"),
+        (lambda s: s["layout"].update(quantiles=["q1"], second_share=0.5), "layout: second_share takes .* `top`"),
+        (lambda s: s["arm"][3].update(control="planned"), r"arm\[3\].control: Input should be 'null' or 'planted'"),
+        (lambda s: s["arm"][3].update(name="catch"), r"arm\[3\]: exports use the name 'catch' for themselves"),
+        (lambda s: s.update(guess={"pages": 4}), "guess: pages is 4; a guessing round needs 5 or more an arm, or 0"),
+        (lambda s: s.update(practice={"intruders": 1}), r"practice.intruders needs \[tasks.intruder\]"),
+        (lambda s: s.update(estimand={"trained": "trained", "random": "trained"}), "estimand: .* should be three arms"),
+        (
+            lambda s: s.update(estimand={"trained": "trained", "random": "rnd"}),
+            "estimand.random names 'rnd'; .* random",
+        ),
+        (
+            lambda s: s.update(estimand={"trained": "trained", "random": "random", "null": "data-points"}),
+            'estimand.null should name an arm with control = "null"; there are null-pages',
+        ),
+        (
+            lambda s: s.update(texts={"debrief": "It was topk-sae."}),
+            "texts.debrief, which raters read, says 'topk-sae'",
+        ),
         (lambda s: s.update(seed="zero"), r"seed: Input should be a valid integer \(found 'zero'\)"),
         (lambda s: s.update(seed=True), "seed: Input should be a valid integer"),
         (lambda s: s.update(seed=1.5), "seed: Input should be a valid integer"),
@@ -138,8 +162,8 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_a_frozen_protocol_can_be_read_back() -> None:
     protocol = load_protocol(DEMO)
-    stored = json.loads(protocol.canonical("digest"))
-    assert stored.pop("version") == 1
-    assert stored.pop("feature_digest") == "digest"
-    stored["arm"] = stored.pop("arms")
-    assert Protocol.model_validate(stored, strict=False) == protocol
+    text = protocol.canonical("digest")
+    assert json.loads(text)["feature_digest"] == "digest"
+    assert Protocol.from_canonical(text) == protocol
+    with pytest.raises(ValueError, match="another version"):
+        Protocol.from_canonical(text.replace('"version":2', '"version":1'))

@@ -71,8 +71,9 @@ study = Table(
     Column("report", JSON, nullable=False),  # by arm: eligible, dead, rare, drawn
     Column("created_at", Utc, nullable=False),
     Column("closed_at", Utc),
+    Column("guessing_at", Utc),  # when the guessing round began
     Column("revealed_at", Utc),
-    CheckConstraint("state IN ('open', 'closed', 'revealed')", name="state"),
+    CheckConstraint("state IN ('open', 'paused', 'closed', 'guessing', 'revealed')", name="state"),
 )
 
 item = Table(
@@ -84,6 +85,12 @@ item = Table(
     Column("task", String, nullable=False),
     Column("pages", JSON, nullable=False),  # {"a": page} or {"a": page, "b": page}
     Column("turns", Integer, nullable=False),  # items of one number take sides in turn
+    Column("purpose", String, nullable=False, server_default="main"),  # main, catch, practice, guess
+    # Of a practice or catch item: the right answer and what a rater is told of it. It names no arm.
+    Column("expected", JSON(none_as_null=True)),
+    Column("accepted", Integer, nullable=False, server_default="0"),  # first ratings that count; kept by each submit
+    Index(None, "study_id", "purpose", "accepted"),
+    CheckConstraint("purpose IN ('main', 'catch', 'practice', 'guess')", name="purpose"),
 )
 
 item_key = Table(  # sealed
@@ -97,6 +104,20 @@ item_key = Table(  # sealed
     Column("stratum", JSON, nullable=False),
 )
 
+link = Table(  # an open link, or a crowd platform's: each use makes a rater
+    "link",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("token_hash", String, nullable=False, unique=True),
+    Column("study_id", ForeignKey("study.id"), nullable=False, index=True),
+    Column("kind", String, nullable=False),  # open, crowd
+    Column("cap", Integer, nullable=False),  # raters that may come in by it
+    Column("completion_code", String),  # of the platform: shown after the last answer is saved
+    Column("created_at", Utc, nullable=False),
+    Column("expires_at", Utc, nullable=False),
+    Column("revoked_at", Utc),
+)
+
 rater = Table(
     "rater",
     metadata,
@@ -104,8 +125,29 @@ rater = Table(
     Column("study_id", ForeignKey("study.id"), nullable=False, index=True),
     Column("pseudonym", String, nullable=False, unique=True),
     Column("label", Text, nullable=False),
+    Column("source", String, nullable=False, server_default="invite"),  # invite, open, crowd
+    Column("link_id", ForeignKey("link.id"), index=True),
     Column("created_at", Utc, nullable=False),
-    Column("started_at", Utc),
+    Column("consented_at", Utc),
+    Column("started_at", Utc),  # the instructions were left
+    Column("practised_at", Utc),  # practice was passed
+    Column("practice_tries", Integer, nullable=False, server_default="0"),
+    Column("finished_at", Utc),  # nothing was left to rate
+    Column("told_at", Utc),  # which arms there were, before guessing
+    Column("debriefed_at", Utc),
+    Column("withdrawn_at", Utc),
+    Column("completion_code", String),
+)
+
+platform_id = Table(  # who a crowd platform says a rater is: apart from the rest, never exported
+    "platform_id",
+    metadata,
+    Column("rater_id", ForeignKey("rater.id"), primary_key=True),
+    Column("link_id", ForeignKey("link.id"), nullable=False),
+    Column("participant", String, nullable=False),
+    Column("study", String, nullable=False),
+    Column("session", String, nullable=False),
+    UniqueConstraint("link_id", "participant"),
 )
 
 invite = Table(
@@ -148,34 +190,55 @@ assignment = Table(
     Column("id", Integer, primary_key=True),
     Column("rater_id", ForeignKey("rater.id"), nullable=False),
     Column("item_id", ForeignKey("item.id"), nullable=False),
+    # 1 where the item comes a second time; of an item of the guessing round, 0 is its score and 1 the guess
     Column("repeat", Integer, nullable=False, server_default="0"),
-    Column("position", Integer, nullable=False),  # 1-based, in this rater's order
+    Column("position", Integer, nullable=False),  # 1-based, in this rater's order; practice below 0
     Column("flip", Boolean, nullable=False),  # page "b" stands left
     Column("public_id", String, nullable=False, unique=True),  # what this rater sees of the item
-    # leased; accepted: it counts; surplus: it came after its lease had gone to others, kept and left out
+    # leased; accepted: it counts; surplus: it came after its lease had gone to others, kept and left out; withdrawn
     Column("state", String, nullable=False),
     Column("reopened", Boolean, nullable=False, server_default=false()),  # by undo; the last revision stands until then
     Column("claimed_at", Utc, nullable=False),
     Column("lease_until", Utc, nullable=False),
     Column("served_at", Utc, nullable=False),  # when the open revision was first shown
-    CheckConstraint("state IN ('leased', 'accepted', 'surplus')", name="state"),
+    CheckConstraint("state IN ('leased', 'accepted', 'surplus', 'withdrawn')", name="state"),
     UniqueConstraint("rater_id", "item_id", "repeat"),
     UniqueConstraint("rater_id", "position"),
     Index(None, "item_id", "state"),
+    Index(None, "state", "lease_until"),
 )
 
-rating = Table(  # append-only
+rating = Table(  # append-only, but that a withdrawal empties answer, times and salt: app.study.chain says why it may
     "rating",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("assignment_id", ForeignKey("assignment.id"), nullable=False),
     Column("revision", Integer, nullable=False),
-    Column("answer", JSON, nullable=False),
-    Column("server_ms", Integer, nullable=False),
+    Column("answer", JSON(none_as_null=True)),
+    Column("server_ms", Integer),
     Column("visible_ms", Integer),
     Column("staff", Boolean, nullable=False),
     Column("at", Utc, nullable=False),
+    Column("study_id", ForeignKey("study.id"), nullable=False),
+    Column("number", Integer, nullable=False),  # 1-based place in the study's chain
+    Column("counted", String, nullable=False),  # accepted or surplus, as it was when it came
+    Column("salt", String),
+    Column("previous", String, nullable=False),
+    Column("content_hash", String, nullable=False),
+    Column("hash", String, nullable=False),
+    Column("withdrawn_at", Utc),
     UniqueConstraint("assignment_id", "revision"),
+    UniqueConstraint("study_id", "number"),
+)
+
+draft = Table(  # study files that an admin is still writing
+    "draft",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("text", Text, nullable=False),
+    Column("updated_at", Utc, nullable=False),
+    Column("who", Text, nullable=False),
 )
 
 audit = Table(  # append-only

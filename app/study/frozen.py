@@ -1,10 +1,13 @@
 """A frozen study, ready to be stored: what raters will see, and apart from it the key that says what they saw."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from app.study.answers import Task
 from app.study.content import Page
+
+Purpose = Literal["main", "catch", "practice", "guess"]
+"""`main` items are the study; `catch` items have a known answer; `practice` comes before, `guess` after the close."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,10 +15,12 @@ class KeyRow:
     """What one page of an item is; dictionary and feature are None for a control."""
 
     page: str  # "a" or "b"
-    arm: str
+    arm: str  # "catch" and "practice" on items of that purpose
     dictionary: str | None
     feature: int | None
-    stratum: dict[str, Any]  # decile of firing frequency, single-token flag; for a null page, what its levels copy
+    # Decile of firing frequency, single-token flag; of a null page, what its levels copy; of a planted one, its token;
+    # of an intruder trial, the third of the range and the intruder's place.
+    stratum: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,10 @@ class FrozenItem:
     pages: dict[str, Page]  # {"a": …} or {"a": …, "b": …}
     turns: int  # items of one number take sides in turn
     key: tuple[KeyRow, ...]
+    purpose: Purpose = "main"
+    # Of a catch or practice item, the right answer: {"lowest": 4, "highest": 5} of a score, {"pick": 2} of an intruder;
+    # "feedback", what a rater is told of it. A rater's routes may read it, so it names no arm.
+    expected: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

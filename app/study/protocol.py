@@ -1,41 +1,40 @@
-"""STUDY.toml as small models: arms, tasks, sampling, texts. Unknown keys are refused; every message names its key.
+"""STUDY.toml as small models: arms, tasks, sampling, rules, texts. Unknown keys are refused; every message names its key.
 
 Freezing stores `Protocol.canonical()`, all defaults filled in, and its SHA-256: the file may be lost, the design not.
 """
 
+import json
 import re
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
+from pydantic import Field, model_validator
 
 from app.study.blinding import canonical_json
+from app.study.rules import Catch, Estimand, Exclusions, Guess, Practice, Repeats, Sampling
+from app.study.section import Section, Slug
+from app.study.tasks import IntruderTask, PageLayout, PageTask, PairMix, PairTask, Tasks
+from app.study.texts import INSTRUCTIONS, Texts
 
-VERSION = 1  # of the canonical JSON
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
-Share = Annotated[float, Field(ge=0, le=1)]
+__all__ = [
+    "INSTRUCTIONS",
+    "Arm",
+    "Control",
+    "IntruderTask",
+    "PageLayout",
+    "PageTask",
+    "PairMix",
+    "PairTask",
+    "Protocol",
+    "Slug",
+    "Tasks",
+    "Texts",
+]
+
+VERSION = 2  # of the canonical JSON
+Control = Literal["null", "planted"]
 READ_AS_MISSING = frozenset({"na", "nan", "null", "none", "n-a"})  # by pandas or R, when they read a CSV
-
-INSTRUCTIONS = """\
-You will see **pages**. Each page belongs to one detector, a part of a computer's model of English, and shows pieces of
-text in which it responded. The more strongly a word is coloured, the stronger the response; the strongest word of each
-piece is outlined. A page has three groups: where the detector responded most strongly, in the middle of its range,
-and weakly.
-
-**On a single page**, ask: what do the marked words, or the places where they stand, have in common? Then rate it from 1
-(no pattern that I could name) to 5 (one clear pattern, and every piece fits it). Give most weight to patterns that
-hold in all three groups.
-
-**On two pages side by side**, rate each of them in the same way, then say which one is the more coherent: left, right,
-a tie, or neither where no page has a pattern.
-
-There are no right answers to find out, and some pages have no pattern at all. Your first impression after reading is
-what counts: about a minute a page is plenty. You can take your last answer back, and you can stop at any time and go on
-later by the same link.
-"""
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+# What exports and guesses use for themselves. An arm of such a name could not be told from it.
+RESERVED = frozenset({"catch", "practice", "unknown"})
 
 
 class Arm(Section):
@@ -45,8 +44,9 @@ class Arm(Section):
     dictionaries: list[Slug] = Field(
         default=[], description="Names in the feature store; features are spread evenly over them."
     )
-    control: Literal["null"] | None = Field(
-        default=None, description='"null": pages with another feature\'s highlights on random contexts.'
+    control: Control | None = Field(
+        default=None,
+        description='"null": another feature\'s highlights on random contexts; "planted": one single token, repeated.',
     )
 
     @model_validator(mode="after")
@@ -57,59 +57,9 @@ class Arm(Section):
             raise ValueError("an arm names a dictionary twice; name each once")
         if self.name in READ_AS_MISSING:
             raise ValueError(f"pandas or R would read the arm name {self.name!r} as a missing value; choose another")
+        if self.name in RESERVED:
+            raise ValueError(f"exports use the name {self.name!r} for themselves; choose another")
         return self
-
-
-class PageLayout(Section):
-    """What a page shows, the same for every arm."""
-
-    contexts: int = Field(default=4, ge=1, le=20, description="Contexts in each block: strongest, middle, weakest.")
-    width: int = Field(default=32, ge=5, le=512, description="Tokens of each context that are shown.")
-
-
-class PageTask(Section):
-    features: int = Field(ge=1, le=10_000, description="Solo pages an arm.")
-
-
-class PairMix(Section):
-    """Shares of the pairs, by what stands against what."""
-
-    between: Share = Field(default=0.6, description="The two arms of a contrast.")
-    same: Share = Field(
-        default=0.2, description="One arm against itself, or raters infer that each pair holds one of each."
-    )
-    control: Share = Field(default=0.2, description="An arm against a control.")
-
-    @model_validator(mode="after")
-    def is_whole(self) -> Self:
-        if abs(self.between + self.same + self.control - 1) > 1e-9:
-            raise ValueError(f"the shares add up to {self.between + self.same + self.control:g}; make them add up to 1")
-        return self
-
-
-class PairTask(Section):
-    pairs: int = Field(ge=1, le=10_000, description="Pairs in all.")
-    contrasts: list[Annotated[tuple[Slug, Slug], Strict(False)]] = Field(
-        min_length=1, description="Pairs of arms that are compared."
-    )
-    mix: PairMix = PairMix()
-
-
-class Tasks(Section):
-    page: PageTask | None = None
-    pair: PairTask | None = None
-
-    @model_validator(mode="after")
-    def has_one(self) -> Self:
-        if self.page is None and self.pair is None:
-            raise ValueError("a study needs a task; add [tasks.page], [tasks.pair] or both")
-        return self
-
-
-class Texts(Section):
-    instructions: str = Field(
-        default=INSTRUCTIONS, min_length=1, description="Markdown, shown before the first question."
-    )
 
 
 class Protocol(Section):
@@ -119,12 +69,25 @@ class Protocol(Section):
     title: str = Field(min_length=1, max_length=120, description="Raters see it: name no arm in it.")
     seed: int = Field(default=0, ge=0, description="Every drawing and order follows from it.")
     raters_per_item: int = Field(default=3, ge=1, le=1000, description="Ratings accepted for each item.")
+    items_per_rater: int | None = Field(
+        default=None, ge=1, description="Items one rater is asked at most, checks and repeats aside; unset: no bound."
+    )
     lease_minutes: int = Field(
         default=30, ge=1, le=10_080, description="How long an item is kept for a rater who has opened it."
     )
+    dwell_seconds: float = Field(
+        default=0, ge=0, le=60, description="An answer that comes sooner after its question was shown is refused."
+    )
     arms: list[Arm] = Field(alias="arm", min_length=1)
     layout: PageLayout = PageLayout()
+    sampling: Sampling = Sampling()
     tasks: Tasks
+    repeats: Repeats = Repeats()
+    catch: Catch = Catch()
+    practice: Practice = Practice()
+    guess: Guess = Guess()
+    estimand: Estimand | None = None
+    exclusions: Exclusions = Exclusions()
     texts: Texts = Texts()
 
     @model_validator(mode="after")
@@ -140,12 +103,17 @@ class Protocol(Section):
             raise ValueError("every arm is a control; add an [[arm]] with dictionaries")
         if self.tasks.pair:
             self._check_pairs(self.tasks.pair)
+        if self.estimand:
+            self._check_estimand(self.estimand)
+        if self.practice.intruders and not self.tasks.intruder:
+            raise ValueError("practice.intruders needs [tasks.intruder]; add it, or set 0")
         return self
 
     @model_validator(mode="after")
     def texts_are_blind(self) -> Self:
         secret = {arm.name for arm in self.arms} | {name for arm in self.arms for name in arm.dictionaries}
-        for key, text in (("title", self.title), ("texts.instructions", self.texts.instructions)):
+        texts = {f"texts.{key}": text for key, text in self.texts.model_dump().items()}
+        for key, text in {"title": self.title, **texts}.items():
             for word in sorted(secret):
                 if re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text, re.IGNORECASE):
                     raise ValueError(
@@ -168,6 +136,20 @@ class Protocol(Section):
                 "tasks.pair.mix.control asks for pairs with a control, but no [[arm]] is one; add it, or set 0"
             )
 
+    def _check_estimand(self, estimand: Estimand) -> None:
+        real = [arm.name for arm in self.real_arms]
+        for key, name in (("trained", estimand.trained), ("random", estimand.random)):
+            if name not in real:
+                raise ValueError(
+                    f"estimand.{key} names {name!r}; it should be an arm with dictionaries: {', '.join(real)}"
+                )
+        null = [arm.name for arm in self.controls if arm.control == "null"]
+        if estimand.null not in null if estimand.null else len(null) != 1:
+            raise ValueError(
+                'estimand.null should name an arm with control = "null"; '
+                + (f"there are {', '.join(null)}" if null else "add one: without it no score means anything")
+            )
+
     @property
     def real_arms(self) -> list[Arm]:
         """Arms with dictionaries, as they come in the file."""
@@ -177,6 +159,23 @@ class Protocol(Section):
     def controls(self) -> list[Arm]:
         return [arm for arm in self.arms if arm.control]
 
+    @property
+    def null_arm(self) -> str | None:
+        """The arm that stands for nothing: the estimand's, or else the first null control."""
+        if self.estimand and self.estimand.null:
+            return self.estimand.null
+        return next((arm.name for arm in self.controls if arm.control == "null"), None)
+
     def canonical(self, feature_digest: str) -> str:
         """The frozen design as canonical JSON: defaults filled in, with the digest of the feature store it drew on."""
         return canonical_json({"version": VERSION, "feature_digest": feature_digest, **self.model_dump(mode="json")})
+
+    @classmethod
+    def from_canonical(cls, text: str) -> Self:
+        """The design of a frozen study. Raises ValueError where another version of dartboard wrote it."""
+        stored = json.loads(text)
+        if stored.pop("version", None) != VERSION:
+            raise ValueError("the protocol was written by another version of dartboard")
+        stored.pop("feature_digest")
+        stored["arm"] = stored.pop("arms")
+        return cls.model_validate(stored, strict=False)
