@@ -135,6 +135,7 @@ rater = Table(
     Column("finished_at", Utc),  # nothing was left to rate
     Column("told_at", Utc),  # which arms there were, before guessing
     Column("debriefed_at", Utc),
+    Column("released_at", Utc),  # an admin gave the places of one who left to others
     Column("withdrawn_at", Utc),
     Column("completion_code", String),
 )

@@ -132,6 +132,17 @@ def check_guess(answer: GuessAnswer, arms: Sequence[str]) -> None:
         raise Unprocessable("There is no such kind of page in this study; choose one of those shown.")
 
 
+def right(answer: Answer, expected: Mapping[str, Any]) -> bool:
+    """Whether an answer to a practice or catch item is the right one: `FrozenItem.expected` says which is."""
+    match answer:
+        case PageAnswer():
+            return bool(expected["lowest"] <= answer.score <= expected["highest"])
+        case IntruderAnswer():
+            return bool(answer.pick == expected["pick"])
+        case _:
+            return False
+
+
 def from_form(task: Task, form: Mapping[str, object]) -> Answer:
     """The answer in a form's fields, named as the answer's own, but `guess` for the arm guessed.
 

@@ -38,8 +38,8 @@ def upgrade() -> None:
     with op.batch_alter_table("rater") as rater:
         rater.add_column(sa.Column("source", sa.String, nullable=False, server_default="invite"))
         rater.add_column(sa.Column("link_id", sa.Integer))
-        for name in ("consented_at", "practised_at", "finished_at", "told_at", "debriefed_at", "withdrawn_at"):
-            rater.add_column(sa.Column(name, when))
+        for name in ("consented", "practised", "finished", "told", "debriefed", "released", "withdrawn"):
+            rater.add_column(sa.Column(f"{name}_at", when))
         rater.add_column(sa.Column("practice_tries", sa.Integer, nullable=False, server_default="0"))
         rater.add_column(sa.Column("completion_code", sa.String))
         rater.create_foreign_key("fk_rater_link_id", "link", ["link_id"], ["id"])
