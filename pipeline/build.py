@@ -7,9 +7,11 @@ by what they were made from, and takes up what an interrupted build left. The st
 the work folder removed.
 """
 
+import contextlib
 import functools
 import json
 import shutil
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,7 @@ from pipeline.config import AnyDictionary, SiteConfig
 from pipeline.devices import cores
 from pipeline.engines import Engine
 from pipeline.engines.local import Local
+from pipeline.export import Export, export
 from pipeline.files import write_json
 from pipeline.group import Group, Run, groups
 from pipeline.plan import Plan
@@ -43,10 +46,23 @@ class Workers:
     device: str = "cpu"
 
 
-def build(plan: Plan, data: Path, workers: Workers, keep_work: bool, console: Console) -> Stages:
-    """Make or go on with the store of `plan` at DATA/features.sqlite.
+def build(
+    plan: Plan, data: Path, workers: Workers, keep_work: bool, console: Console, to: Export | None = None
+) -> Stages:
+    """Make or go on with the store of `plan` at DATA/features.sqlite, and write its dictionaries, too, where `to` says so.
 
     Raises UserError, Conflict where a build is at work there.
+    """
+    with at_work(plan, data, workers, keep_work, console) as run:
+        _build(run, to)
+    return run.stages
+
+
+@contextlib.contextmanager
+def at_work(plan: Plan, data: Path, workers: Workers, keep_work: bool, console: Console) -> Iterator[Run]:
+    """The work folder, DATA/build, locked, and workers; the folder is removed at the end unless it is to be kept.
+
+    Raises UserError where memory or the disk is full, Conflict where a build is at work there.
     """
     folder = data / "build"
     try:
@@ -54,8 +70,7 @@ def build(plan: Plan, data: Path, workers: Workers, keep_work: bool, console: Co
         with FileLock(folder / "lock", timeout=0), Stages(console) as stages, ExitStack() as stack:
             _note_changes(plan, folder, console)
             engine, tables = _engines(workers, stack)
-            run = Run(plan, data, engine, tables, stages, workers.device)
-            _build(run)
+            yield Run(plan, data, engine, tables, stages, workers.device)
         if not keep_work:
             shutil.rmtree(folder)
     except Timeout as error:
@@ -72,7 +87,6 @@ def build(plan: Plan, data: Path, workers: Workers, keep_work: bool, console: Co
         raise UserError(
             f"{error.filename or folder}: {error.strerror}; the build stopped, and goes on from here when run again."
         ) from error
-    return stages
 
 
 def _engines(workers: Workers, stack: ExitStack) -> tuple[Engine, Local]:
@@ -91,13 +105,15 @@ def _out_of_memory(error: Exception) -> bool:
     return own or "DefaultCPUAllocator" in str(error) or "not enough memory" in str(error)
 
 
-def _build(run: Run) -> None:
+def _build(run: Run, to: Export | None = None) -> None:
     sites = []
     for members in groups(run.plan.config.sites):
         group = Group(run, members)
         group.make()
         group.stream()
         group.finish()
+        if to is not None:
+            _export(group, to)
         sites += [_published(group, site) for site in members]
     order = [site.name for site in run.plan.config.sites]
     sites.sort(key=lambda site: order.index(site.config.name))
@@ -106,6 +122,15 @@ def _build(run: Run) -> None:
         provenance = _provenance(run)
         config = run.plan.config
         publish(run.data / "features.sqlite", sites, config.pages, config.seed, provenance, advance)
+
+
+def _export(group: Group, to: Export) -> None:
+    """What the format can't express is left out, and told."""
+    for site, config in group.dictionaries():
+        try:
+            export(group, site, config, group.place(config).dictionary(), to)
+        except UserError as error:
+            group.run.stages.console.print(f"{config.name} is not exported: {error}", highlight=False)
 
 
 def _note_changes(plan: Plan, folder: Path, console: Console) -> None:

@@ -1,4 +1,4 @@
-"""`dartboard build`: the pipeline's command, which joins the `dartboard` command by entry point."""
+"""`dartboard build`, and the pipeline's other commands beside it; they join the `dartboard` command by entry point."""
 
 import shlex
 from enum import StrEnum
@@ -9,8 +9,11 @@ import typer
 from rich.console import Console
 
 from app.settings import Settings
+from pipeline.commands import convert, score, train
 
 app = typer.Typer()
+for command in (train, score, convert):
+    app.command()(command)
 
 
 class EngineName(StrEnum):
@@ -40,6 +43,10 @@ def build(
         str | None, typer.Option(help="Of the Ray cluster; `auto` finds the one that this computer is in.")
     ] = None,
     gpus_per_worker: Annotated[float, typer.Option(min=0, help="Share of a GPU that each Ray worker takes.")] = 0.0,
+    export: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the dictionaries, as sae-lens reads them; a finished store is built anew."),
+    ] = None,
 ) -> None:
     """Build a feature store: model, corpus and dictionaries → contexts and figures for every feature.
 
@@ -58,17 +65,18 @@ def build(
     command = shlex.join(["dartboard", "build", config.name])
     plan = make_plan(config, command)
     store = data / "features.sqlite"
-    if finished(store, plan.key):
+    if finished(store, plan.key) and export is None:
         console.print(f"{store} is up to date.", highlight=False)
         return
     with console.status("Loading PyTorch"):
         from pipeline.build import Workers
         from pipeline.build import build as run
         from pipeline.devices import choose_device, cores
+        from pipeline.export import Export
     on_gpus = engine is EngineName.ray and gpus_per_worker > 0 and device is None
     chosen = "cuda" if on_gpus else choose_device(device)
     if engine is EngineName.local:
         workers = workers or (cores() if chosen == "cpu" else 1)
     who = Workers(workers, engine.value, address, gpus_per_worker, chosen)
-    stages = run(plan, data, who, keep_work, console)
+    stages = run(plan, data, who, keep_work, console, None if export is None else Export(export))
     console.print(f"{store} is ready, after {sum(stages.seconds.values()):.0f} s.", highlight=False)

@@ -42,6 +42,9 @@ def facts_of(
     }
 
 
+KEPT = ("curve", "seconds", "made")  # of a dictionary's provenance: how its training went, and what made it
+
+
 def own_facts(dictionary: Dictionary) -> dict[str, Any]:
     """What other libraries have no place for, to be kept in extra keys of their files."""
     return {
@@ -50,15 +53,20 @@ def own_facts(dictionary: Dictionary) -> dict[str, Any]:
         "k": dictionary.k,
         "centring": "centred" if dictionary.centred else "raw",
         "seed": dictionary.provenance.get("seed"),
+        **{key: dictionary.provenance[key] for key in KEPT if key in dictionary.provenance},
     }
 
 
 def restored(dictionary: Dictionary, metadata: dict[str, Any]) -> Dictionary:
-    """The dictionary with what `own_facts` kept of it: its kind and seed, and batch-topk where it was written as jumprelu."""
+    """The dictionary with what `own_facts` kept of it: kind, seed, training, and batch-topk where it was written as jumprelu."""
     own = metadata.get("dartboard")
     if not isinstance(own, dict):
         return dictionary
-    changes: dict[str, Any] = {"provenance": {**dictionary.provenance, "seed": own.get("seed"), "dartboard": own}}
+    kept = {key: own[key] for key in KEPT if key in own}
+    short = {key: value for key, value in own.items() if key not in KEPT}
+    changes: dict[str, Any] = {
+        "provenance": {**dictionary.provenance, "seed": own.get("seed"), **kept, "dartboard": short}
+    }
     if isinstance(own.get("kind"), str):
         changes["kind"] = own["kind"]
     if own.get("rule") == "batch-topk" and dictionary.rule == "jumprelu":

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from pipeline.formats.weights import Weights, same_size, whole_number
 
 CONFIG, WEIGHTS, SPARSITY = "cfg.json", "sae_weights.safetensors", "sparsity.safetensors"
 NEVER = -9.99  # of log10(frequency + 1e-10)
+Dtype = Literal["float32", "bfloat16"]
 WRITTEN_AS = "6.0.0"  # the first version that reads what is written here
 RULES: dict[str, Rule] = {
     "standard": "relu",
@@ -114,10 +115,11 @@ def read_saelens(folder: Path, scale: float | None) -> Dictionary:
     )
 
 
-def write_saelens(dictionary: Dictionary, folder: Path) -> None:
+def write_saelens(dictionary: Dictionary, folder: Path, dtype: Dtype = "float32") -> None:
     """Write a folder that `SAE.load_from_disk` of sae-lens 6 loads. Raises UserError where the format can't express it.
 
     Batch-topk is written as jumprelu, as sae-lens itself does. Metadata that the dictionary was read with is kept.
+    In bfloat16 both matrices are rounded, which halves the file; vectors stay in float32, and so does what is read of it.
     """
     lacks = (
         ("transcoders" if not dictionary.reconstructs else None)
@@ -136,6 +138,8 @@ def write_saelens(dictionary: Dictionary, folder: Path) -> None:
         tensors["b_enc"] = dictionary.b_enc
     if dictionary.threshold is not None:
         tensors["threshold"] = dictionary.threshold.expand(dictionary.m)
+    if dtype == "bfloat16":
+        tensors |= {name: tensors[name].bfloat16() for name in ("W_enc", "W_dec")}
     facts = dictionary.provenance
     about = ("model_name", "hook_name", "context_size", "prepend_bos")
     config = {
