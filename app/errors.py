@@ -8,10 +8,13 @@
         ├── Conflict          409
         ├── Gone              410: an invite or link that has expired, was revoked or was used
         ├── Unprocessable     422: a form value out of range
+        │   └── TooSoon       an answer under the minimum dwell
         └── TooMany           429
 
 Code raises these; the command line prints the message and exits, the web app renders it as a page.
 """
+
+from math import ceil
 
 
 class DartboardError(Exception):
@@ -54,6 +57,16 @@ class Gone(UserError):
 
 class Unprocessable(UserError):
     status = 422
+
+
+class TooSoon(Unprocessable):
+    """`seconds` is how long to wait before the same answer is accepted."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"This came very fast: look at the page for {ceil(seconds)} s more, then send the answer again."
+        )
+        self.seconds = seconds
 
 
 class TooMany(UserError):

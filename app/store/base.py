@@ -34,6 +34,7 @@ class StoreBase:
         self.engine = engine
         self.clock = clock
         self.token = token
+        self._known: dict[int, Any] = {}  # by study: its rules, which never change
 
     def dispose(self) -> None:
         """Close every connection."""

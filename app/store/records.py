@@ -11,7 +11,20 @@ from typing import Any, Literal
 from app.study.answers import Answer, Task
 from app.study.content import Page
 
-State = Literal["open", "closed", "revealed"]
+State = Literal["open", "paused", "closed", "guessing", "revealed"]
+Stage = Literal[
+    "consent",
+    "instructions",
+    "practice",
+    "rating",  # the questions; `screen` gives the next one, or None at the end
+    "finished",
+    "paused",
+    "closed",
+    "guess-intro",  # all fresh pages are rated: the arms are told
+    "guess",
+    "withdrawn",
+]
+LinkKind = Literal["open", "crowd"]
 Role = Literal["admin", "analyst"]
 
 
@@ -28,6 +41,7 @@ class Study:
     items: int
     created_at: datetime
     closed_at: datetime | None
+    guessing_at: datetime | None
     revealed_at: datetime | None
 
 
@@ -96,6 +110,76 @@ class Screen:
     revision: int
     previous: Answer | None  # where undo has reopened it
     can_undo: bool
+    ask_explanation: bool
+    ask_confidence: bool
+    wait_seconds: float  # until an answer is accepted
+    choices: tuple[str, ...]  # of a guess: the arms
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What a rater is told of a practice answer."""
+
+    correct: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Practice:
+    question: Screen | None  # None where every one was answered rightly
+    feedback: Feedback | None  # on the latest answer of all
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    completion_code: str | None  # for raters of a crowd platform
+    debrief: str  # Markdown
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """The ids that a crowd platform puts into the address."""
+
+    participant: str
+    study: str
+    session: str
+
+    @property
+    def ids(self) -> tuple[str, str, str]:
+        return self.participant, self.study, self.session
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link by which many may join; its token is kept by nobody."""
+
+    id: int
+    kind: LinkKind
+    cap: int
+    taken: int  # places held now
+    joined: int  # raters who ever came by it
+    state: Literal["live", "expired", "revoked"]
+    created_at: datetime
+    expires_at: datetime
+    completion_code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class JoinPage:
+    title: str
+    kind: LinkKind
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A study file that an admin is still writing."""
+
+    name: str
+    text: str
+    updated_at: datetime
+    who: str
 
 
 @dataclass(frozen=True, slots=True)

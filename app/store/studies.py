@@ -1,6 +1,7 @@
 """Studies and their raters: freeze, close, reveal; add a rater; progress, blind to arms; the audit log."""
 
 import json
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, exists, func, insert, select, update
@@ -9,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from app.errors import Conflict, NotFound, UserError
 from app.store import study_schema as t
 from app.store.base import StoreBase, sha256
-from app.store.records import AuditEntry, ItemProgress, Rater, RaterProgress, Study
+from app.store.records import AuditEntry, ItemProgress, Rater, RaterProgress, State, Study
 from app.study.frozen import FrozenItem, FrozenStudy
 
 LONGEST_LABEL = 200
@@ -74,40 +75,61 @@ class Studies(StoreBase):
         return dict(report)
 
     def any_open(self) -> bool:
+        """Whether somebody may still rate: what the other pages show would unblind them."""
         with self._reading() as connection:
-            return bool(connection.execute(select(exists().where(t.study.c.state == "open"))).scalar_one())
+            rated = exists().where(t.study.c.state.in_(("open", "paused", "guessing")))
+            return bool(connection.execute(select(rated)).scalar_one())
+
+    def pause(self, name: str, actor: str) -> Study:
+        """Ask no further question for now; answers to those that were asked are still taken. Raises Conflict."""
+        return self._move(name, actor, "pause", ("open",), "paused", "is not open; only an open study can be paused")
+
+    def resume(self, name: str, actor: str) -> Study:
+        """Go on after a pause. Raises Conflict."""
+        return self._move(name, actor, "resume", ("paused",), "open", "is not paused, so there is nothing to resume")
 
     def close(self, name: str, actor: str) -> Study:
         """Stop accepting ratings, for good. Raises Conflict where it is closed already."""
-        return self._move(name, actor, "open", "closed", "is not open; only an open study can be closed")
+        otherwise = "is not open; only an open study can be closed"
+        return self._move(name, actor, "close", ("open", "paused"), "closed", otherwise)
+
+    def open_guessing(self, name: str, actor: str) -> Study:
+        """Begin the round of guesses on fresh pages. Raises Conflict where it is not closed, or has no such pages."""
+        study = self.study(name)
+        with self._reading() as connection:
+            fresh = exists().where(t.item.c.study_id == study.id, t.item.c.purpose == "guess")
+            if not connection.execute(select(fresh)).scalar_one():
+                raise Conflict(f"The study “{name}” was frozen without pages to guess on; guess.pages says how many.")
+        otherwise = "is not closed; the round of guesses comes after the close"
+        return self._move(name, actor, "open guessing", ("closed",), "guessing", otherwise)
 
     def reveal(self, name: str, actor: str) -> Study:
         """Open the key, for good. Raises Conflict where the study is still open, or revealed already."""
-        return self._move(
-            name, actor, "closed", "revealed", "is not closed; close it first, since a reveal ends all rating"
-        )
+        otherwise = "is not closed; close it first, since a reveal ends all rating"
+        return self._move(name, actor, "reveal", ("closed", "guessing"), "revealed", otherwise)
 
-    def _move(self, name: str, actor: str, before: str, after: str, otherwise: str) -> Study:
+    def _move(self, name: str, actor: str, what: str, before: tuple[State, ...], after: State, otherwise: str) -> Study:
         study = self.study(name)
+        values: dict[str, Any] = {"state": after}
+        if after in ("closed", "guessing", "revealed"):
+            values[f"{after}_at"] = self.clock()
         with self._writing() as connection:
             moved = connection.execute(
-                update(t.study)
-                .where(t.study.c.id == study.id, t.study.c.state == before)
-                .values({"state": after, f"{after}_at": self.clock()})
+                update(t.study).where(t.study.c.id == study.id, t.study.c.state.in_(before)).values(values)
             ).rowcount
             if not moved:
                 now = connection.execute(select(t.study.c.state).where(t.study.c.id == study.id)).scalar_one()
                 if now == after:
                     otherwise = f"is {after} already"
                 raise Conflict(f"The study “{name}” {otherwise}.")
-            self._audit(connection, actor, {"closed": "close", "revealed": "reveal"}[after], study.id)
+            self._audit(connection, actor, what, study.id)
         return self.study(name)
 
     def add_rater(self, study: str, label: str, actor: str) -> Rater:
         """A new rater under a random pseudonym. Raises NotFound, Conflict where the study is not open, UserError."""
         _check_label(label)
         found = self.study(study)
-        if found.state != "open":
+        if found.state not in ("open", "paused"):
             raise Conflict(f"The study “{study}” is {found.state}; a rater can join an open study only.")
         with self._writing() as connection:
             rater_id = connection.execute(
@@ -209,12 +231,19 @@ def _study_query() -> Select[Any]:
         items.label("items"),
         c.created_at,
         c.closed_at,
+        c.guessing_at,
         c.revealed_at,
     )
 
 
 def _study(row: Row[Any]) -> Study:
-    return Study(**{**row._mapping, "protocol": json.loads(row.protocol)})
+    return Study(**{**row._mapping, "protocol": _parsed(row.protocol)})
+
+
+@lru_cache(maxsize=64)
+def _parsed(protocol: str) -> dict[str, Any]:
+    """The canonical JSON of a study, which never changes; whoever reads it must not change it either."""
+    return dict(json.loads(protocol))
 
 
 def rater_query() -> Select[Any]:
@@ -234,6 +263,8 @@ def _insert_item(connection: Connection, study_id: int, item: FrozenItem) -> Non
             task=item.task,
             pages={name: page.to_json() for name, page in item.pages.items()},
             turns=item.turns,
+            purpose=item.purpose,
+            expected=item.expected,
         )
         .returning(t.item.c.id)
     ).scalar_one()

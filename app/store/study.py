@@ -8,34 +8,54 @@ once and read by `app.store.sealed` alone; no method below returns it.
 
 from typing import Self
 
-from app.store.access import Access
 from app.store.base import Clock, TokenSource, random_token, utc_now
+from app.store.drafts import Drafts
 from app.store.engine import open_engine
-from app.store.rating import Rating
+from app.store.links import Links
 from app.store.records import (
     AuditEntry,
+    Draft,
+    Feedback,
+    Finished,
     ItemProgress,
+    JoinPage,
+    Link,
+    LinkKind,
+    Platform,
+    Practice,
     Progress,
     Rater,
     RaterProgress,
     Role,
     Screen,
     Session,
+    Stage,
     State,
     Study,
 )
+from app.store.stages import Stages
 from app.store.studies import Studies
+from app.store.withdrawal import Withdrawal
 
 __all__ = [
     "AuditEntry",
     "Clock",
+    "Draft",
+    "Feedback",
+    "Finished",
     "ItemProgress",
+    "JoinPage",
+    "Link",
+    "LinkKind",
+    "Platform",
+    "Practice",
     "Progress",
     "Rater",
     "RaterProgress",
     "Role",
     "Screen",
     "Session",
+    "Stage",
     "State",
     "Study",
     "StudyStore",
@@ -45,8 +65,8 @@ __all__ = [
 ]
 
 
-class StudyStore(Studies, Access, Rating):
-    """Studies and raters; logins and sessions; screens and ratings. One instance a process, safe among threads."""
+class StudyStore(Studies, Drafts, Links, Stages, Withdrawal):
+    """Studies and raters; logins, links and sessions; screens and ratings. One instance a process, safe among threads."""
 
     @classmethod
     def open(cls, url: str, *, clock: Clock = utc_now, token: TokenSource = random_token) -> Self:

@@ -42,7 +42,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """A `share` of a rater's items comes once more, `distance` screens after the first time or later."""
+    """A `share` of a rater's items comes once more, with `distance` questions or more in between."""
 
     share: float
     distance: int
@@ -109,7 +109,7 @@ def next_repeat(seed: int, rater: str, past: Sequence[Past], task: str, plan: Re
         if recent or _uniform(seed, "repeat now", rater, position) < 0.5:
             return None
     repeated = {one.item for one in again}
-    due = [one.item for one in mains if position - one.position >= plan.distance and one.item not in repeated]
+    due = [one.item for one in mains if position - one.position > plan.distance and one.item not in repeated]
     return min(due, key=lambda item: keyed(seed, "repeat", rater, item), default=None)
 
 
@@ -120,11 +120,11 @@ def repeats_ahead(seed: int, rater: str, past: Sequence[Past], task: str, plan: 
     """
     mains, again = _of_task(past, task)
     if left:
-        possible = len(mains) + left >= plan.distance
+        possible = len(mains) + left > plan.distance
     else:
         repeated = {one.item for one in again}
         end = max((one.position for one in past), default=0)
-        possible = any(end + 1 - one.position >= plan.distance for one in mains if one.item not in repeated)
+        possible = any(end + 1 - one.position > plan.distance for one in mains if one.item not in repeated)
     return max(0, _wanted(seed, rater, task, plan, len(mains) + left) - len(again)) if possible else 0
 
 
