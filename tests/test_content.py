@@ -7,9 +7,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from app.study.content import LABELS, Cut, Page, PoolContext, Snippet, choose, cut, level, null_page, page
+from app.study.content import Cut, Page, PoolContext, Snippet, choose, cut, level, null_page, page
 
 WIDTH = 8
+QUANTILES = ("top", "q3", "q5")
 
 
 @st.composite
@@ -57,7 +58,7 @@ def test_pages_of_any_text_survive_json(tokens: list[tuple[str, int]]) -> None:
     snippet = Snippet(tuple(t for t, _ in tokens), tuple(n for _, n in tokens), 0)
     made = page([[snippet], [snippet], [snippet]])
     assert Page.from_json(json.loads(json.dumps(made.to_json()))) == made
-    assert [block.label for block in made.blocks] == list(LABELS)
+    assert [block.label for block in made.blocks] == ["Strongest", "Middle", "Weakest"]
 
 
 def test_content_of_another_version_is_refused() -> None:
@@ -67,7 +68,7 @@ def test_content_of_another_version_is_refused() -> None:
 
 @given(st.lists(st.lists(st.integers(0, 15), max_size=8), min_size=1, max_size=3), st.integers(1, 4))
 def test_choose_takes_one_a_document_or_says_that_it_cannot(groups: list[list[int]], count: int) -> None:
-    chosen = choose(groups, count, lambda document: document)
+    chosen = choose(groups, [count] * len(groups), lambda document: document)
     if chosen is None:
         return
     everything = [document for block in chosen for document in block]
@@ -78,15 +79,16 @@ def test_choose_takes_one_a_document_or_says_that_it_cannot(groups: list[list[in
 
 def test_the_large_group_gives_way_to_the_small_ones() -> None:
     top, middle, weak = list(range(20)), [0, 1, 21, 22], [2, 3, 23, 0]
-    assert choose([top, middle, weak], 3, lambda document: document) == [[4, 5, 6], [0, 1, 21], [2, 3, 23]]
-    assert choose([top, [1, 1, 1], weak], 2, lambda document: document) is None
+    assert choose([top, middle, weak], [3, 3, 3], lambda document: document) == [[4, 5, 6], [0, 1, 21], [2, 3, 23]]
+    assert choose([top, [1, 1, 1], weak], [2, 2, 2], lambda document: document) is None
+    assert choose([top, middle, weak], [1, 3, 2], lambda document: document) == [[4], [0, 1, 21], [2, 3]]
 
 
 @st.composite
 def donors(draw: st.DrawFn) -> list[list[Cut]]:
     levels = st.lists(st.sampled_from([0, 0, 0, 1, 4]), min_size=WIDTH, max_size=WIDTH).map(tuple)
     cuts = st.builds(Cut, st.integers(0, 8), levels, st.integers(0, WIDTH - 1))
-    return [[draw(cuts) for _ in range(2)] for _ in LABELS]
+    return [[draw(cuts) for _ in range(2)] for _ in QUANTILES]
 
 
 def some_pool(chance: random.Random) -> list[PoolContext]:
@@ -101,10 +103,14 @@ def some_pool(chance: random.Random) -> list[PoolContext]:
     ]
 
 
+def of_first(cuts: list[list[Cut]]) -> list[list[tuple[int, Cut]]]:
+    return [[(0, one) for one in block] for block in cuts]
+
+
 @given(donors(), st.integers(0, 2**32))
 def test_a_null_page_copies_levels_and_offsets_onto_text_where_they_may_stand(cuts, seed: int) -> None:
     pool = some_pool(random.Random(seed))
-    made = null_page(cuts, pool)
+    made = null_page(of_first(cuts), [pool], QUANTILES)
     assume(made is not None)
     documents = []
     for block, donor_block in zip(made.blocks, cuts, strict=True):
@@ -121,8 +127,15 @@ def test_a_null_page_copies_levels_and_offsets_onto_text_where_they_may_stand(cu
 def test_a_pool_too_small_for_a_null_page() -> None:
     one = Cut(0, (4, *[0] * 7), 0)
     context = PoolContext(0, ["a"] * 16, [])
-    assert null_page([[one], [one], [one]], [context]) is None
-    assert (
-        null_page([[one], [one], [one]], [context, PoolContext(1, ["b"] * 16, []), PoolContext(1, ["c"] * 16, [])])
-        is None
-    )
+    cuts = of_first([[one], [one], [one]])
+    assert null_page(cuts, [[context]], QUANTILES) is None
+    others = [PoolContext(1, ["b"] * 16, []), PoolContext(1, ["c"] * 16, [])]
+    assert null_page(cuts, [[context, *others]], QUANTILES) is None
+
+
+def test_a_slice_of_the_second_text_is_laid_over_the_second_text() -> None:
+    one = Cut(0, (4, *[0] * 7), 0)
+    pools = [[PoolContext(0, ["a"] * 16, [])], [PoolContext(7, ["z"] * 16, [])]]
+    made = null_page([[(0, one), (1, one)]], pools, ["top"])
+    assert made is not None
+    assert [snippet.tokens[0] for snippet in made.blocks[0].snippets] == ["a", "z"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import Conflict, NotFound, UserError
-from app.freeze import BLOCK_GROUPS, freeze, prepare
+from app.freeze import freeze, prepare
 from app.store.features import FeatureStore
 from app.study import blinding
 from app.study.content import level
@@ -30,6 +30,9 @@ DESIGN = {
     "layout": {"contexts": 3, "width": 24},
     "tasks": {"page": {"features": 10}, "pair": {"pairs": 20, "contrasts": [["trained", "untrained"]]}},
 }
+
+
+BLOCK_GROUPS = ("top", "q3", "q5")
 
 
 def design(**changes) -> Protocol:

@@ -11,7 +11,14 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 VERSION = 1  # of the stored JSON
-LABELS = ("Strongest", "Middle", "Weakest")
+LABELS = {
+    "top": "Strongest",
+    "q1": "Strong",
+    "q2": "Above the middle",
+    "q3": "Middle",
+    "q4": "Below the middle",
+    "q5": "Weakest",
+}  # of blocks, by the part of a feature's contexts that they show
 LEVELS = 4  # highlight levels 1…4; 0 is "does not fire"
 
 
@@ -104,8 +111,8 @@ def cut(length: int, peak: int, positions: Sequence[int], values: Sequence[float
     return Cut(start, tuple(levels), peak - start)
 
 
-def choose(groups: Sequence[Sequence[T]], count: int, document: Callable[[T], int]) -> list[list[T]] | None:
-    """The first `count` of each group, at most one a document on the whole page; None where a group falls short.
+def choose(groups: Sequence[Sequence[T]], counts: Sequence[int], document: Callable[[T], int]) -> list[list[T]] | None:
+    """The first of each group, as many as its count, at most one a document on the whole page; None where one falls short.
 
     The smaller groups choose first: the large one, of top contexts, has others to put forward.
     """
@@ -113,17 +120,18 @@ def choose(groups: Sequence[Sequence[T]], count: int, document: Callable[[T], in
     chosen: list[list[T]] = [[] for _ in groups]
     for place in sorted(range(len(groups)), key=lambda place: len(groups[place])):
         for value in groups[place]:
-            if len(chosen[place]) == count:
+            if len(chosen[place]) == counts[place]:
                 break
             if document(value) not in taken:
                 taken.add(document(value))
                 chosen[place].append(value)
-    return chosen if all(len(block) == count for block in chosen) else None
+    fits = all(len(block) == count for block, count in zip(chosen, counts, strict=True))
+    return chosen if fits else None
 
 
-def page(snippets: Sequence[Sequence[Snippet]]) -> Page:
+def page(snippets: Sequence[Sequence[Snippet]], quantiles: Sequence[str] = ("top", "q3", "q5")) -> Page:
     """A page of its blocks' snippets, strongest block first."""
-    return Page(tuple(Block(label, tuple(block)) for label, block in zip(LABELS, snippets, strict=True)))
+    return Page(tuple(Block(LABELS[part], tuple(block)) for part, block in zip(quantiles, snippets, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,21 +143,24 @@ class PoolContext:
     masked: Sequence[int]
 
 
-def null_page(cuts: Sequence[Sequence[Cut]], pool: Sequence[PoolContext]) -> Page | None:
-    """A control: a real page's slices, levels and peaks laid over the pool's contexts, taken in order.
+def null_page(
+    cuts: Sequence[Sequence[tuple[int, Cut]]], pools: Sequence[Sequence[PoolContext]], quantiles: Sequence[str]
+) -> Page | None:
+    """A control: a real page's slices, levels and peaks laid over contexts of a pool, taken in order.
 
-    One context a document, as on a real page. None where the pool runs out.
+    Beside each slice stands the number of its text, and so of its pool. One context a document, as on a real page. None
+    where a pool runs out.
     """
     taken: set[int] = set()
     blocks: list[list[Snippet]] = []
     for block in cuts:
         snippets = []
-        for cut in block:
-            fitting = (c for c in pool if c.document not in taken and cut.fits(c.tokens, c.masked))
+        for text, cut in block:
+            fitting = (c for c in pools[text] if c.document not in taken and cut.fits(c.tokens, c.masked))
             context = next(fitting, None)
             if context is None:
                 return None
             taken.add(context.document)
             snippets.append(cut.snippet(context.tokens))
         blocks.append(snippets)
-    return page(blocks)
+    return page(blocks, quantiles)

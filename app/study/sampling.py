@@ -1,6 +1,6 @@
 """Which features a study shows: drawn by seed, in equal numbers from each tenth of the firing frequencies."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -23,17 +23,17 @@ class Candidate:
 @dataclass(frozen=True, slots=True)
 class Drawn:
     candidate: Candidate
-    decile: int  # 0 (rarest tenth of its dictionary's candidates) … 9
+    decile: int  # 0 (rarest tenth of its dictionary's candidates) … 9; of fewer or more parts, if the study has them
 
 
-def deciles(candidates: Iterable[Candidate]) -> list[list[Candidate]]:
-    """The candidates of one dictionary in ten parts of equal size (to within one), rarest first."""
+def deciles(candidates: Iterable[Candidate], parts: int = DECILES) -> list[list[Candidate]]:
+    """The candidates of one dictionary in ten parts, or so many, of equal size (to within one), rarest first."""
     ranked = sorted(candidates, key=lambda candidate: (candidate.frequency, candidate.feature))
-    bounds = [len(ranked) * decile // DECILES for decile in range(DECILES + 1)]
+    bounds = [len(ranked) * decile // parts for decile in range(parts + 1)]
     return [ranked[start:end] for start, end in pairwise(bounds)]
 
 
-def draw(candidates: Sequence[Candidate], count: int, seed: int) -> list[Drawn]:
+def draw(candidates: Sequence[Candidate], count: int, seed: int, parts: int = DECILES) -> list[Drawn]:
     """Draw `count` features of one dictionary, without replacement.
 
     They come decile after decile in a seeded order, so that every stretch of the result is spread over the deciles as
@@ -48,7 +48,7 @@ def draw(candidates: Sequence[Candidate], count: int, seed: int) -> list[Drawn]:
         )
     queues = [
         shuffled([Drawn(candidate, decile) for candidate in part], seed, f"feature {decile}", _name)
-        for decile, part in enumerate(deciles(candidates))
+        for decile, part in enumerate(deciles(candidates, parts))
     ]
     drawn: list[Drawn] = []
     lap = 0
@@ -59,11 +59,13 @@ def draw(candidates: Sequence[Candidate], count: int, seed: int) -> list[Drawn]:
     return drawn
 
 
-def draw_evenly(candidates: dict[str, Sequence[Candidate]], count: int, seed: int) -> list[Drawn]:
+def draw_evenly(
+    candidates: Mapping[str, Sequence[Candidate]], count: int, seed: int, parts: int = DECILES
+) -> list[Drawn]:
     """Draw `count` features from several dictionaries in turn; the first give one more where it does not divide."""
     names = list(candidates)
     share = {name: count // len(names) + (place < count % len(names)) for place, name in enumerate(names)}
-    queues = {name: draw(candidates[name], share[name], seed) for name in names if share[name]}
+    queues = {name: draw(candidates[name], share[name], seed, parts) for name in names if share[name]}
     return [queue[lap] for lap in range(max(share.values())) for queue in queues.values() if lap < len(queue)]
 
 
