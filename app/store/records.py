@@ -25,6 +25,7 @@ Stage = Literal[
     "withdrawn",
 ]
 LinkKind = Literal["open", "crowd"]
+InviteState = Literal["none", "live", "expired", "revoked"]
 Role = Literal["admin", "analyst"]
 
 
@@ -85,8 +86,19 @@ class RaterProgress:
     rater: Rater
     done: int
     last_at: datetime | None
-    invite: Literal["none", "live", "expired", "revoked"]
+    invite: InviteState
     invite_expires_at: datetime | None
+    source: Literal["invite", "open", "crowd"]
+    pace_ms: int | None  # median time on a question, by the server's clock
+    catch_right: int
+    catch_shown: int
+    repeats_same: int  # the same score, choice or pick as the first time
+    repeats_shown: int
+    finished_at: datetime | None
+    withdrawn_at: datetime | None
+    released_at: datetime | None
+    completion_code: str | None
+    participant: str | None  # how a crowd platform calls this rater
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Studies and their raters: freeze, close, reveal; add a rater; progress, blind to arms; the audit log."""
+"""Studies and their raters: freeze, pause, close, open the round of guesses, reveal; add a rater; the audit log."""
 
 import json
 from functools import lru_cache
@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from app.errors import Conflict, NotFound, UserError
 from app.store import study_schema as t
 from app.store.base import StoreBase, sha256
-from app.store.records import AuditEntry, ItemProgress, Rater, RaterProgress, State, Study
+from app.store.records import AuditEntry, Rater, State, Study
 from app.study.frozen import FrozenItem, FrozenStudy
 
 LONGEST_LABEL = 200
@@ -151,52 +151,6 @@ class Studies(StoreBase):
         if row is None:
             raise NotFound("There is no such rater; choose one from the study's page.")
         return Rater(**row._mapping)
-
-    def raters(self, study: str) -> list[RaterProgress]:
-        """A study's raters in the order they were added, with what each has done and the state of the invite."""
-        found = self.study(study)
-        done = (
-            select(t.assignment.c.rater_id, func.count(t.assignment.c.id.distinct()), func.max(t.rating.c.at))
-            .join(t.rating, t.rating.c.assignment_id == t.assignment.c.id)
-            .join(t.rater, t.rater.c.id == t.assignment.c.rater_id)
-            .where(t.rater.c.study_id == found.id)
-            .group_by(t.assignment.c.rater_id)
-        )
-        invites = (
-            select(t.invite)
-            .join(t.rater, t.rater.c.id == t.invite.c.rater_id)
-            .where(t.rater.c.study_id == found.id)
-            .order_by(t.invite.c.id)
-        )
-        query = rater_query().where(t.rater.c.study_id == found.id).order_by(t.rater.c.id)
-        with self._reading() as connection:
-            raters = [Rater(**row._mapping) for row in connection.execute(query)]
-            counts = {rater_id: (count, at) for rater_id, count, at in connection.execute(done)}
-            latest = {row.rater_id: row for row in connection.execute(invites)}
-        return [self._rater_progress(rater, counts.get(rater.id, (0, None)), latest.get(rater.id)) for rater in raters]
-
-    def _rater_progress(self, rater: Rater, counts: Any, invite: Row[Any] | None) -> RaterProgress:
-        done, last_at = counts
-        if invite is None:
-            return RaterProgress(rater, done, last_at, "none", None)
-        if invite.revoked_at:
-            return RaterProgress(rater, done, last_at, "revoked", invite.expires_at)
-        state = "live" if self.clock() < invite.expires_at else "expired"
-        return RaterProgress(rater, done, last_at, state, invite.expires_at)  # type: ignore[arg-type]
-
-    def item_progress(self, study: str) -> list[ItemProgress]:
-        """How many items have 0, 1, … accepted ratings."""
-        found = self.study(study)
-        accepted = (
-            select(t.item.c.id, func.count(t.assignment.c.id).label("ratings"))
-            .outerjoin(t.assignment, (t.assignment.c.item_id == t.item.c.id) & (t.assignment.c.state == "accepted"))
-            .where(t.item.c.study_id == found.id)
-            .group_by(t.item.c.id)
-            .subquery()
-        )
-        query = select(accepted.c.ratings, func.count()).group_by(accepted.c.ratings).order_by(accepted.c.ratings)
-        with self._reading() as connection:
-            return [ItemProgress(ratings, items) for ratings, items in connection.execute(query)]
 
     def audit(self, study: str | None = None) -> list[AuditEntry]:
         """What was done by whom, newest first; of one study, or of all."""

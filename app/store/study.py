@@ -12,6 +12,7 @@ from app.store.base import Clock, TokenSource, random_token, utc_now
 from app.store.drafts import Drafts
 from app.store.engine import open_engine
 from app.store.links import Links
+from app.store.overview import Overview
 from app.store.records import (
     AuditEntry,
     Draft,
@@ -34,7 +35,6 @@ from app.store.records import (
     Study,
 )
 from app.store.stages import Stages
-from app.store.studies import Studies
 from app.store.withdrawal import Withdrawal
 
 __all__ = [
@@ -65,7 +65,7 @@ __all__ = [
 ]
 
 
-class StudyStore(Studies, Drafts, Links, Stages, Withdrawal):
+class StudyStore(Overview, Drafts, Links, Stages, Withdrawal):
     """Studies and raters; logins, links and sessions; screens and ratings. One instance a process, safe among threads."""
 
     @classmethod
