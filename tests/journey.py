@@ -52,6 +52,7 @@ def rate(page: Page, invite: str, pairs: int) -> list[list[str]]:
     """
     page.goto(invite)
     assert re.fullmatch(r"https?://[^/]+/rate", page.url), "the invite's token stays in the address"
+    page.get_by_role("button", name="I agree").click()
     page.get_by_role("button", name="Start").click()
     given: list[list[str]] = []
     undone = False

@@ -18,7 +18,16 @@ from starlette.testclient import TestClient
 import app.rate.routes
 from app.error_pages import ErrorPage, Link
 from app.freeze import prepare
-from app.rate.pages import DonePage, InstructionsPage, ScreenPage, screen_page
+from app.rate.pages import (
+    ConsentPage,
+    DonePage,
+    InstructionsPage,
+    Note,
+    ScreenPage,
+    StepPage,
+    WithdrawPage,
+    screen_page,
+)
 from app.rate.questions import Option, Question
 from app.render import environment
 from app.store.features import FeatureStore
@@ -68,6 +77,8 @@ def session(web: Web) -> list[tuple[str, bytes]]:
     rater.get(invite)
     rater.get("/rate")
     rater.post("/rate/undo")
+    rater.post("/rate/consent")
+    rater.get("/rate")
     rater.post("/rate/start")
     for number in range(SOLO + PAIRS):
         page = rater.get("/rate")
@@ -176,14 +187,14 @@ def test_the_record_shows_a_leak(small_store: Path, tmp_path: Path, monkeypatch:
     """The comparison can fail: one letter that depends on the arm of the page on the left, and the records differ."""
 
     def leaking(folder: Path) -> Callable[..., ScreenPage]:
-        def page(study: Any, screen: Screen) -> ScreenPage:
+        def page(study: Any, screen: Screen, **given: Any) -> ScreenPage:
             with closing(sqlite3.connect(folder / "study.sqlite")) as connection:
                 (arm,) = connection.execute(
                     "SELECT arm FROM item_key JOIN assignment USING (item_id) WHERE public_id = ?"
                     " AND page = CASE flip WHEN 1 THEN 'b' ELSE 'a' END",
                     (screen.public_id,),
                 ).fetchone()
-            honest = screen_page(study, screen)
+            honest = screen_page(study, screen, **given)
             return replace(honest, heading=honest.heading + ("." if arm == "learned" else ""))
 
         return page
@@ -252,6 +263,8 @@ def test_canaries_reach_no_rater(marked: Web) -> None:
     client = marked.visitor()
     received_ones = {"invite": received(client.get(f"/invite/{marked.study.invite(name, rater.id, 30, 'test')}"))}
     received_ones |= crawl(client, "/rate")
+    client.post("/rate/consent")
+    received_ones |= {f"agreed {path}": body for path, body in crawl(client, "/rate").items()}
     client.post("/rate/start")
     number = 0
     while form := answer_form(client.get("/rate")):
@@ -265,7 +278,7 @@ def test_canaries_reach_no_rater(marked: Web) -> None:
     for path in ("/rate", "/", "/compare"):
         received_ones[f"closed {path}"] = received(client.get(path))
     assert number == SOLO + PAIRS
-    assert any("rate.js" in path for path in received_ones)
+    assert any("rate/main.js" in path for path in received_ones)
     assert any(".woff2" in path for path in received_ones)
     assert [path for path, body in received_ones.items() if CANARY.encode() in body.lower()] == []
 
@@ -282,26 +295,43 @@ def names(kind: type) -> set[str]:
 
 def test_what_the_raters_templates_are_given() -> None:
     """Exactly these fields: none of them can hold an arm, a dictionary or a feature."""
+    assert names(ConsentPage) == {"heading", "consent"}
     assert names(InstructionsPage) == {"heading", "instructions", "total"}
     assert names(ScreenPage) == {
-        "public_id",
+        "action",
         "task",
         "heading",
         "announcement",
+        "note",
+        "problem",
         "pages",
         "sides",
         "questions",
+        "skips",
         "revision",
+        "wait_seconds",
+        "done",
+        "total",
+        "undo",
+        "instructions",
+    }
+    assert names(Note) == {"kind", "title", "text"}
+    assert names(StepPage) == {"heading", "note", "paragraphs", "names", "action", "button", "instructions"}
+    assert names(DonePage) == {
+        "heading",
+        "message",
+        "debrief",
+        "completion_code",
         "done",
         "total",
         "can_undo",
         "instructions",
     }
-    assert names(DonePage) == {"heading", "message", "done", "total", "can_undo", "instructions"}
+    assert names(WithdrawPage) == {"heading", "paragraphs"}
     assert names(ErrorPage) == {"title", "message", "back"}
     assert names(Link) == {"href", "label"}
-    assert names(Question) == {"name", "legend", "options"}
-    assert names(Option) == {"value", "number", "word", "key", "arrow", "checked"}
+    assert names(Question) == {"name", "legend", "kind", "options", "text", "longest", "hint"}
+    assert names(Option) == {"value", "number", "word", "key", "arrow", "checked", "snippet"}
     assert names(Page) == {"blocks"}
     assert names(Block) == {"label", "snippets"}
     assert names(Snippet) == {"tokens", "levels", "peak"}
@@ -310,9 +340,12 @@ def test_what_the_raters_templates_are_given() -> None:
 @pytest.mark.parametrize(
     ("template", "context"),
     [
+        ("rate/consent.html", ConsentPage),
         ("rate/instructions.html", InstructionsPage),
         ("rate/screen.html", ScreenPage),
+        ("rate/step.html", StepPage),
         ("rate/done.html", DonePage),
+        ("rate/withdraw.html", WithdrawPage),
         ("error.html", ErrorPage),
     ],
 )

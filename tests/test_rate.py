@@ -39,6 +39,8 @@ def test_an_invite_leads_to_instructions_and_leaves_the_address(web: Web) -> Non
     client = web.visitor()
     opened = client.get(web.invite())
     assert (opened.status_code, opened.headers["location"]) == (303, "/rate")
+    assert "Taking part is voluntary" in client.get("/rate").text
+    assert client.post("/rate/consent").headers["location"] == "/rate"
     page = client.get("/rate")
     assert "How clear are these pages?" in page.text
     assert f"{TOTAL} questions" in page.text
@@ -106,7 +108,7 @@ def test_questions_have_words_and_names(web: Web) -> None:
         (side, score) for side in ("left", "right") for score in "12345"
     ]
     assert re.findall(r'name="choice" value="(\w+)" required', page) == ["left", "tie", "right", "neither"]
-    assert page.count("<fieldset") == page.count("<legend>") == 3
+    assert page.count("<fieldset") == page.count("<legend>") == 4  # with the reasons to skip
 
 
 def test_what_is_sent_is_stored(web: Web) -> None:
@@ -166,6 +168,7 @@ def test_the_invite_resumes_in_another_browser(web: Web) -> None:
     link = web.invite()
     laptop, phone = web.visitor(), web.visitor()
     laptop.get(link)
+    laptop.post("/rate/consent")
     laptop.post("/rate/start")
     answer(laptop)
     phone.get(link)
@@ -275,6 +278,7 @@ def test_visible_time_is_kept_where_it_can_be(web: Web, sent: str, stored: int |
 def test_ratings_of_staff_are_flagged(web: Web) -> None:
     staff = web.staff()
     staff.get(web.invite("Eve"))
+    staff.post("/rate/consent")
     staff.post("/rate/start")
     answer(staff)
     answer(web.rater("Ada"))
@@ -308,6 +312,7 @@ class TestInvites:
         link = web.invite()
         client = web.visitor()
         client.get(link)
+        client.post("/rate/consent")
         client.post("/rate/start")
         answer(client, score=1)
         (row,) = web.study.raters(STUDY)

@@ -75,10 +75,10 @@ def test_https_is_remembered_where_there_is_https(small_store: Path, tmp_path: P
 
 def test_static_files_are_kept_for_good_once_their_address_has_a_digest(web: Web) -> None:
     visitor = web.visitor()
-    versioned = visitor.get(asset("js/rate.js"))
+    versioned = visitor.get(asset("js/rate/main.js"))
     assert versioned.status_code == 200
     assert versioned.headers["cache-control"] == "public, max-age=31536000, immutable"
-    assert visitor.get("/static/js/rate.js").headers["cache-control"] == "no-cache"
+    assert visitor.get("/static/js/rate/main.js").headers["cache-control"] == "no-cache"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,17 @@ def web(small_store: Path, tmp_path: Path) -> Iterator[Web]:
 
 
 PUBLIC = {"/healthz", "/login/{token}", "/logout", "/invite/{token}"}
-RATING = {"/rate", "/rate/start", "/rate/undo", "/rate/{public_id}"}
+RATING = {
+    "/rate",
+    "/rate/consent",
+    "/rate/start",
+    "/rate/practice/{public_id}",
+    "/rate/practised",
+    "/rate/guess",
+    "/rate/undo",
+    "/rate/withdraw",
+    "/rate/{public_id}",
+}
 
 
 def routes(web: Web) -> list[tuple[str, str]]:
@@ -144,6 +154,7 @@ class TestGuards:
     def test_one_browser_may_be_staff_and_rater(self, web: Web) -> None:
         client = web.staff()
         client.get(web.invite())
+        client.post("/rate/consent")
         client.post("/rate/start")
         assert current_form(client)
         assert client.get("/admin").status_code == 200

@@ -63,6 +63,7 @@ class Web:
     app: FastAPI
     data: Path
     clock: SetClock
+    name: str = STUDY
 
     @property
     def study(self) -> StudyStore:
@@ -81,13 +82,14 @@ class Web:
 
     def invite(self, label: str = "Ada", days: int = 30) -> str:
         """The path of a fresh rater's invite."""
-        rater = self.study.add_rater(STUDY, label, "test")
-        return f"/invite/{self.study.invite(STUDY, rater.id, days, 'test')}"
+        rater = self.study.add_rater(self.name, label, "test")
+        return f"/invite/{self.study.invite(self.name, rater.id, days, 'test')}"
 
     def rater(self, label: str = "Ada", *, started: bool = True) -> TestClient:
-        """A rater who has opened an invite and left the instructions."""
+        """A rater who has opened an invite and agreed to take part; `started`: and left the instructions."""
         client = self.visitor()
         assert client.get(self.invite(label)).status_code == 303
+        assert client.post("/rate/consent").status_code == 303
         if started:
             assert client.post("/rate/start").status_code == 303
         return client
@@ -112,12 +114,38 @@ def serve(small_store: Path, folder: Path, **settings: Any) -> Iterator[Web]:
         (folder / "features.sqlite").symlink_to(small_store / "features.sqlite")
     if not (folder / "study.sqlite").exists():
         (folder / "study.sqlite").write_bytes(study_file(small_store))
+    with _application(folder, STUDY, **settings) as web:
+        yield web
+
+
+@contextmanager
+def serve_frozen(study: FrozenStudy, folder: Path) -> Iterator[Web]:
+    """An application over a study alone, without a feature store."""
+    with _application(folder, study.name) as web:
+        web.study.freeze(study, "test")
+        yield web
+
+
+@contextmanager
+def _application(folder: Path, name: str, **settings: Any) -> Iterator[Web]:
     clock = SetClock()
     app = create_app(Settings(data=folder, **settings), clock=clock, token=counted_tokens())
     try:
-        yield Web(app, folder, clock)
+        yield Web(app, folder, clock, name)
     finally:
         app.state.study.dispose()
+
+
+ANSWERS: dict[str, object] = {
+    "score": 3,
+    "explanation": "words",
+    "confidence": 2,
+    "left": 2,
+    "right": 4,
+    "choice": "right",
+    "pick": 2,
+    "guess": "unknown",
+}
 
 
 @dataclass(frozen=True)
@@ -127,21 +155,23 @@ class Form:
     action: str
     task: str
     revision: str
+    asked: tuple[str, ...]  # names of the fields to fill in, in order
 
-    def filled(
-        self, score: int = 3, left: int = 2, right: int = 4, choice: str = "right", **other: str
-    ) -> dict[str, str]:
-        given = {"score": score} if self.task == "page" else {"left": left, "right": right, "choice": choice}
-        return {"task": self.task, "revision": self.revision} | {k: str(v) for k, v in given.items()} | other
+    def filled(self, **values: object) -> dict[str, str]:
+        """The form with an answer in it. Of `values`, those count that it asks for, and those of no answer."""
+        given = {name: ANSWERS[name] for name in self.asked}
+        given |= {name: value for name, value in values.items() if name in self.asked or name not in ANSWERS}
+        return {"task": self.task, "revision": self.revision} | {name: str(value) for name, value in given.items()}
 
 
 def answer_form(response: Response) -> Form | None:
     """The form in a page; None where it asks nothing."""
-    action = re.search(r'action="(/rate/[0-9a-f]{24})"', response.text)
+    action = re.search(r'action="(/rate/(?:practice/)?[0-9a-f]{24})"', response.text)
     if action is None:
         return None
     fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="(\w*)">', response.text))
-    return Form(action[1], fields["task"], fields["revision"])
+    asked = dict.fromkeys(re.findall(rf'name="({"|".join(ANSWERS)})"', response.text))
+    return Form(action[1], fields["task"], fields["revision"], tuple(asked))
 
 
 def current_form(client: TestClient) -> Form:

@@ -76,6 +76,7 @@ def rater(server: Server, watched: Browsers) -> Page:
 
 def begin(page: Page, invite: str, *, script: bool = True) -> Page:
     page.goto(invite)
+    page.get_by_role("button", name="I agree").click()
     page.get_by_role("button", name="Start").click()
     page.locator("html.js #answer" if script else "#answer").wait_for()
     return page
