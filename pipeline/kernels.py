@@ -51,6 +51,25 @@ def select_half(pre: NDArray[np.uint16], k: int, index: NDArray[np.int32], value
 
 
 @compiled
+def select_sum(
+    pre: NDArray[np.uint16], bias: NDArray[np.float32], k: int, index: NDArray[np.int32], value: NDArray[np.float32]
+) -> bool:
+    """The same for `pre[row, m]` in bfloat16 bits plus `bias[m]`."""
+    m = pre.shape[1]
+    padded = np.full(-(-m // BAND) * BAND, -np.inf, np.float32)
+    bits = padded.view(np.uint32)
+    room = _room(m)
+    for r in range(len(pre)):
+        for i in range(m):
+            bits[i] = np.uint32(pre[r, i]) << np.uint32(16)
+        for i in range(m):
+            padded[i] += bias[i]
+        if not _row(padded, k, index[r], value[r], room):
+            return False
+    return True
+
+
+@compiled
 def _room(m: int) -> Any:
     """Working memory of `_row`: lane maxima by band and over all, candidates, and their values as ordered integers."""
     bands = -(-m // BAND)
@@ -65,29 +84,27 @@ def _room(m: int) -> Any:
 @compiled
 def _row(row: NDArray[np.float32], k: int, index: NDArray[np.int32], value: NDArray[np.float32], room: Any) -> bool:
     maxima, largest, found, keys = room
-    if not _lane_maxima(row, maxima, largest):
+    if not lane_maxima(row, maxima, largest):
         return False
     count = 0
     if k <= LANES:
         for lane in range(LANES):
-            keys[lane] = _key(largest[lane])
-        bound = _value(_kth(keys, LANES, k))
+            keys[lane] = key(largest[lane])
+        bound = value_of(kth(keys, LANES, k))
         for first in range(0, len(maxima), 64):
-            reached = np.int32(0)
-            for lane in range(first, first + 64):
-                reached += np.int32(maxima[lane] >= bound)
-            if reached:
-                count = _collect(row, maxima, first, bound, found, count)
+            count = collect(row, maxima, first, bound, found, count)
     else:  # so few lanes say nothing of the k-th largest: every value is a candidate
         for i in range(len(row)):
             found[i] = i
         count = len(row)
-    _settle(row, found, count, k, index, value, keys)
+    for i in range(count):
+        keys[i] = key(row[found[i]])
+    settle(row, found, keys, count, k, index, value)
     return True
 
 
 @compiled
-def _lane_maxima(row: NDArray[np.float32], maxima: NDArray[np.float32], largest: NDArray[np.float32]) -> bool:
+def lane_maxima(row: NDArray[np.float32], maxima: NDArray[np.float32], largest: NDArray[np.float32]) -> bool:
     """Fill `maxima[band · lane]` and `largest[lane]`; false where a value is NaN."""
     wrong = False
     for lane in range(LANES):
@@ -108,7 +125,7 @@ def _lane_maxima(row: NDArray[np.float32], maxima: NDArray[np.float32], largest:
 
 
 @compiled
-def _collect(
+def collect(
     row: NDArray[np.float32],
     maxima: NDArray[np.float32],
     first: int,
@@ -117,6 +134,11 @@ def _collect(
     count: int,
 ) -> int:
     """Add to `found[:count]` the places of values that reach the bound, in the 64 lanes from `first` on."""
+    reached = np.int32(0)
+    for lane in range(first, first + 64):
+        reached += np.int32(maxima[lane] >= bound)
+    if not reached:
+        return count
     for lane in range(first, first + 64):
         if maxima[lane] >= bound:
             place = lane // LANES * BAND + lane % LANES
@@ -129,19 +151,17 @@ def _collect(
 
 
 @compiled
-def _settle(
+def settle(
     row: NDArray[np.float32],
     found: NDArray[np.int32],
+    keys: NDArray[np.int32],
     count: int,
     k: int,
     index: NDArray[np.int32],
     value: NDArray[np.float32],
-    keys: NDArray[np.int32],
 ) -> None:
-    """The k largest of the candidates: those above the k-th, then those equal to it with the lowest indices."""
-    for i in range(count):
-        keys[i] = _key(row[found[i]])
-    least = _kth(keys, count, k)
+    """The k candidates of the largest `keys[candidate]`: those above the k-th, then those equal to it with the lowest indices."""
+    least = kth(keys, count, k)
     filled = 0
     equal = 0
     for i in range(count):
@@ -160,7 +180,7 @@ def _settle(
 
 
 @compiled
-def _kth(keys: NDArray[np.int32], count: int, k: int) -> np.int32:
+def kth(keys: NDArray[np.int32], count: int, k: int) -> np.int32:
     """The k-th largest of `keys[:count]`, by bisection."""
     low, high = np.int64(-(2**31)), np.int64(2**31 - 1)
     while low < high:
@@ -176,13 +196,13 @@ def _kth(keys: NDArray[np.int32], count: int, k: int) -> np.int32:
 
 
 @compiled
-def _key(value: np.float32) -> np.int32:
+def key(value: np.float32) -> np.int32:
     """An integer in the order of the values; −0 is 0."""
     bits = np.float32(value + np.float32(0)).view(np.int32)
     return np.int32(bits ^ ((bits >> np.int32(31)) & SIGN))
 
 
 @compiled
-def _value(key: np.int32) -> np.float32:
+def value_of(key: np.int32) -> np.float32:
     bits = np.int32(key ^ ((key >> np.int32(31)) & SIGN))
     return bits.view(np.float32)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from pipeline.dictionaries.codes import Codes
 from pipeline.dictionaries.normalisation import Normalisation, normalise, undo
 from pipeline.dictionaries.rules import AbsoluteTopK, Collector, Cut, GroupMax, Rule, TopK
+from pipeline.dictionaries.shortlist import Shortlister, Shortlisting
 from pipeline.files import read_tensors, read_tensors_header, write_tensors
 
 BLOCK = 256  # rows encoded at a time: small enough for the block of pre-activations to stay in cache
@@ -67,22 +68,19 @@ class Dictionary:
 
     @torch.inference_mode()
     def encode(self, x: Tensor, precision: Precision = "float32") -> Codes:
-        """Encode `x[token, d]` on the device where it is. In bfloat16 both operands of the product, and it, are rounded."""
+        """Encode `x[token, d]` on the device where it is. In bfloat16 both operands of the product, and it, are rounded.
+
+        On a CPU, top-k rules in float32 are exact: values are float64 sums, rounded once (`pipeline.dictionaries.shortlist`).
+        """
         ready = _ready(self, x.device, precision)
-        collector = ready.collector(len(x))
+        run = ready.begin(len(x))
         rows = BLOCK if x.device.type == "cpu" else max(BLOCK, DEVICE_ENTRIES // self.m // BLOCK * BLOCK)
-        buffer = torch.empty(min(rows, len(x)), self.m, dtype=ready.weights.dtype, device=x.device)
         for start in range(0, len(x), rows):
             part = normalise(x[start : start + rows].float(), self.normalisation)
             if self.centred:
                 part = part - ready.b_dec
-            part, pre = part.to(ready.weights.dtype), buffer[: len(part)]
-            if ready.bias is None:
-                torch.mm(part, ready.weights, out=pre)
-            else:
-                torch.addmm(ready.bias, part, ready.weights, out=pre)
-            collector.add(pre, slice(start, start + len(part)))
-        return collector.codes()
+            run.add(part, slice(start, start + len(part)))
+        return run.codes()
 
     def decode(self, codes: Codes, x: Tensor | None = None) -> Tensor:
         """Reconstruct `x̂[token, d]`; under a normalisation, from the activations `x[token, d]` that were encoded."""
@@ -123,17 +121,45 @@ class Dictionary:
         return {name: getattr(self, name) for name in names}
 
 
+class _Run(Protocol):
+    """An encoding of some tokens, taken by blocks of rows."""
+
+    def add(self, x: Tensor, rows: slice) -> None:
+        """Encode `x[row, d]`, normalised and centred, the tokens `rows`."""
+
+    def codes(self) -> Codes:
+        """What fired on all tokens."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """A dictionary's encoder on a device, in the precision of the product; made once a process.
+    """A dictionary on a device, for products of one precision; made once a process."""
 
-    `weights[d, m]`; `bias[m]`, None where it is 0 everywhere; `collector(tokens)` begins a run of the rule.
-    """
-
-    weights: Tensor
-    bias: Tensor | None
     b_dec: Tensor
-    collector: Callable[[int], Collector]
+    begin: Callable[[int], _Run]  # told how many tokens will come
+
+
+class _Whole:
+    """The product with all directions, `weights[d, m]` and `bias[m]` (None where it is 0 everywhere), then the rule."""
+
+    def __init__(self, tokens: int, weights: Tensor, bias: Tensor | None, rule: Callable[[int], Collector]) -> None:
+        self.weights = weights
+        self.bias = bias
+        self.collector = rule(tokens)
+        self.buffer = weights.new_empty(0, weights.shape[1])
+
+    def add(self, x: Tensor, rows: slice) -> None:
+        if len(self.buffer) < len(x):
+            self.buffer = self.weights.new_empty(len(x), self.weights.shape[1])
+        x, pre = x.to(self.weights.dtype), self.buffer[: len(x)]
+        if self.bias is None:
+            torch.mm(x, self.weights, out=pre)
+        else:
+            torch.addmm(self.bias, x, self.weights, out=pre)
+        self.collector.add(pre, rows)
+
+    def codes(self) -> Codes:
+        return self.collector.codes()
 
 
 _prepared: WeakKeyDictionary[Dictionary, dict[tuple[torch.device, Precision], _Ready]] = WeakKeyDictionary()
@@ -147,15 +173,24 @@ def _ready(dictionary: Dictionary, device: torch.device, precision: Precision) -
 
 
 def _prepare(dictionary: Dictionary, device: torch.device, precision: Precision) -> _Ready:
+    return _Ready(dictionary.b_dec.to(device), _beginning(dictionary, device, precision))
+
+
+def _beginning(dictionary: Dictionary, device: torch.device, precision: Precision) -> Callable[[int], _Run]:
+    k, absolute = dictionary.k, dictionary.rule == "absolute-topk"
+    if (
+        precision == "float32"
+        and device.type == "cpu"
+        and k is not None
+        and dictionary.rule in ("topk", "absolute-topk")
+    ):
+        by = Shortlister.of(dictionary.encoder, dictionary.b_enc, k, absolute)
+        return functools.partial(Shortlisting, by=by, positive=not dictionary.signed)
     dtype = torch.float32 if precision == "float32" else torch.bfloat16
     gated = dictionary.rule == "gated"
     bias = None if gated or not bool(dictionary.b_enc.any()) else dictionary.b_enc.to(device, dtype)
-    return _Ready(
-        weights=dictionary.encoder.to(device, dtype).T,
-        bias=bias,
-        b_dec=dictionary.b_dec.to(device),
-        collector=_collector(dictionary, device),
-    )
+    weights = dictionary.encoder.to(device, dtype).T
+    return functools.partial(_Whole, weights=weights, bias=bias, rule=_collector(dictionary, device))
 
 
 def _collector(dictionary: Dictionary, device: torch.device) -> Callable[[int], Collector]:
