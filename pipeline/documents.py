@@ -1,4 +1,4 @@
-"""Read documents (title and text) from text, JSONL and Parquet files, folders of them, and Hugging Face data sets.
+"""Read documents (title and text) from text, JSONL, Parquet and MediaWiki files, folders of them, and Hugging Face data sets.
 
 Files may be gzipped. Every reader yields one document at a time: memory doesn't grow with the corpus.
 """
@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any, TextIO, cast
+from xml.etree.ElementTree import ParseError
 
 from app.errors import UserError
 from pipeline.config import CorpusConfig
@@ -34,7 +35,7 @@ def read_documents(corpus: CorpusConfig) -> Iterator[Document]:
         yield from _dataset(corpus)
         return
     for path in corpus_files(corpus):
-        read = {"text": _text, "jsonl": _jsonl, "parquet": _parquet}[kind(path) or "text"]
+        read = {"text": _text, "jsonl": _jsonl, "parquet": _parquet, "mediawiki": _mediawiki}[kind(path) or "text"]
         try:
             for document in read(path, corpus):
                 if document.text.strip():
@@ -132,6 +133,18 @@ def _parquet(path: Path, corpus: CorpusConfig) -> Iterator[Document]:
                     yield _row(row, f"{path.stem}, row {number}", corpus)
     except ArrowInvalid as error:
         raise UserError(f"corpus {corpus.name!r}: {path} is not a valid Parquet file.") from error
+
+
+def _mediawiki(path: Path, corpus: CorpusConfig) -> Iterator[Document]:
+    if importlib.util.find_spec("mwparserfromhell") is None:
+        raise UserError("Reading a MediaWiki export needs the `wiki` extra; install dartboard[wiki].")
+    from pipeline.mediawiki import articles
+
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        try:
+            yield from (Document(title, text) for title, text in articles(cast("IO[bytes]", file)))
+        except ParseError as error:
+            raise UserError(f"corpus {corpus.name!r}: {path} is not a valid MediaWiki export: {error}.") from error
 
 
 def _dataset(corpus: CorpusConfig) -> Iterator[Document]:

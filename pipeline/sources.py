@@ -10,7 +10,15 @@ from app.errors import NotFound, UserError
 from pipeline.config import CorpusConfig, FileConfig, ModelConfig
 from pipeline.hashing import fingerprint, hash_files
 
-SUFFIXES = {".txt": "text", ".md": "text", ".raw": "text", ".text": "text", ".jsonl": "jsonl", ".parquet": "parquet"}
+SUFFIXES = {
+    ".txt": "text",
+    ".md": "text",
+    ".raw": "text",
+    ".text": "text",
+    ".jsonl": "jsonl",
+    ".parquet": "parquet",
+    ".xml": "mediawiki",
+}
 
 
 def package_path(source: str) -> Path:
