@@ -1,6 +1,7 @@
 """The summary against a brute-force computation on dense codes, for any rule, any sharding and any order of merging."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
@@ -173,23 +174,56 @@ def test_what_is_dropped_early_would_not_have_been_kept(dense: Dense) -> None:
     assert same(careful, summary(dense, range(CONTEXTS), signed=True))
 
 
-@pytest.mark.parametrize("rule", ["topk", "absolute-topk", "relu"])
-def test_the_codes_of_real_rules(rule: Any) -> None:
-    torch.manual_seed(0)
-    encoder = torch.randn(M, 4)
-    dictionary = Dictionary("random-sign", rule, encoder, torch.zeros(M), None, torch.zeros(4), k=2, centred=False)
-    x = torch.randn(CONTEXTS, LENGTH, 4)
-    dense = np.zeros((CONTEXTS, LENGTH, M), np.float32)
-    context, position = np.nonzero(ALLOWED)
-    codes = dictionary.encode(x[context, position])
-    dense[context[codes.owners()], position[codes.owners()], codes.index] = codes.value
-    accumulator = Accumulator(M, Keep(KEEP.top, KEEP.sample, KEEP.seed, 2.0**-40), dictionary.signed)
-    accumulator.absorb(codes, context, position, DOCUMENT)
-    found = accumulator.summary()
-    assert (found.totals.negative.sum() > 0) == (rule == "absolute-topk")
-    assert found.totals.sum * 2.0**-40 == pytest.approx(dense.sum((0, 1), dtype=np.float64), abs=1e-9)
-    for feature in range(M):
-        assert [hit for hit in listed(found.top) if hit[0] == feature] == strongest(by_hand(dense, 1), feature)
+def largest(pre: Dense, k: int) -> NDArray[np.bool_]:
+    """The k largest of each row; among equals the first."""
+    order = np.argsort(-pre, axis=1, kind="stable")
+    return np.argsort(order, axis=1) < k
+
+
+BIAS, GATE = (np.random.default_rng(n).integers(-4, 5, M).astype(np.float32) / 4 for n in range(2))
+THRESHOLD = np.array([1, 2, 3, 4, 5, 6], np.float32) / 4
+RULES: dict[str, Callable[[Dense], NDArray[Any]]] = {  # of pre-activations without the bias, which is BIAS
+    "topk": lambda pre: np.where(largest(pre + BIAS, 2), pre + BIAS, 0).clip(0),
+    "absolute-topk": lambda pre: np.where(largest(abs(pre + BIAS), 2), pre + BIAS, 0),
+    "groupmax": lambda pre: np.hstack([np.where(largest(half, 1), half, 0) for half in np.hsplit(pre + BIAS, 2)]).clip(
+        0
+    ),
+    "batch-topk": lambda pre: np.where(pre + BIAS > THRESHOLD[0], pre + BIAS, 0),
+    "relu": lambda pre: (pre + BIAS).clip(0),
+    "jumprelu": lambda pre: np.where(pre + BIAS > THRESHOLD, pre + BIAS, 0),
+    "gated": lambda pre: np.where(pre + GATE > 0, pre + BIAS, 0).clip(0),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 2**31), cuts=st.lists(st.integers(1, CONTEXTS - 1), max_size=4))
+def test_a_summary_of_a_real_dictionary_equals_its_rule_written_out(rule: Any, seed: int, cuts: list[int]) -> None:
+    """Quarters throughout, so that sums are exact and ties common; by the shards, in any order."""
+    draw = np.random.default_rng(seed)
+    encoder = draw.integers(-2, 3, (M, 4)).astype(np.float32) / 2
+    x = draw.integers(-4, 5, (CONTEXTS, LENGTH, 4)).astype(np.float32) / 2
+    dictionary = Dictionary(
+        kind="file",
+        rule=rule,
+        encoder=torch.from_numpy(encoder),
+        b_enc=torch.from_numpy(BIAS),
+        decoder=None,
+        b_dec=torch.zeros(4),
+        k=2,
+        threshold=torch.from_numpy(THRESHOLD[:1] if rule == "batch-topk" else THRESHOLD),
+        b_gate=torch.from_numpy(GATE),
+        r_mag=torch.zeros(M),
+    )
+    parts = []
+    for first, last in draw.permutation(list(pairwise([0, *sorted(set(cuts)), CONTEXTS]))):
+        context, position = np.nonzero(ALLOWED[first:last])
+        codes = dictionary.encode(torch.from_numpy(x[context + first, position]))
+        accumulator = Accumulator(M, KEEP, dictionary.signed)
+        accumulator.absorb(codes, context + first, position, DOCUMENT)
+        parts.append(accumulator.summary())
+    dense = RULES[rule]((x @ encoder.T).reshape(-1, M)).reshape(CONTEXTS, LENGTH, M).astype(np.float32)
+    check(hits.merge(parts, KEEP), dense)
 
 
 @settings(max_examples=10, deadline=None)
