@@ -174,7 +174,7 @@ def test_what_is_dropped_early_would_not_have_been_kept(dense: Dense) -> None:
     assert same(careful, summary(dense, range(CONTEXTS), signed=True))
 
 
-def largest(pre: Dense, k: int) -> NDArray[np.bool_]:
+def largest(pre: NDArray[Any], k: int) -> NDArray[np.bool_]:
     """The k largest of each row; among equals the first."""
     order = np.argsort(-pre, axis=1, kind="stable")
     return np.argsort(order, axis=1) < k
@@ -182,7 +182,7 @@ def largest(pre: Dense, k: int) -> NDArray[np.bool_]:
 
 BIAS, GATE = (np.random.default_rng(n).integers(-4, 5, M).astype(np.float32) / 4 for n in range(2))
 THRESHOLD = np.array([1, 2, 3, 4, 5, 6], np.float32) / 4
-RULES: dict[str, Callable[[Dense], NDArray[Any]]] = {  # of pre-activations without the bias, which is BIAS
+RULES: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {  # of pre-activations without the bias, which is BIAS
     "topk": lambda pre: np.where(largest(pre + BIAS, 2), pre + BIAS, 0).clip(0),
     "absolute-topk": lambda pre: np.where(largest(abs(pre + BIAS), 2), pre + BIAS, 0),
     "groupmax": lambda pre: np.hstack([np.where(largest(half, 1), half, 0) for half in np.hsplit(pre + BIAS, 2)]).clip(
