@@ -156,8 +156,8 @@ def test_any_sharding_and_any_tree_of_merges_gives_the_same_bytes(
         parts.append(summary(dense, *some, signed=True))
     while len(parts) > 1:
         random.shuffle(parts)
-        some = [parts.pop() for _ in range(random.randint(1, len(parts)))]
-        parts.append(hits.merge(some, KEEP))
+        taken = [parts.pop() for _ in range(random.randint(1, len(parts)))]
+        parts.append(hits.merge(taken, KEEP))
     assert same(hits.merge(parts, KEEP), summary(dense, range(CONTEXTS), signed=True))
 
 
