@@ -7,18 +7,15 @@ every dictionary before its fields are checked.
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from app.toml import load_toml
+from pipeline.sections import Section, Slug
+from pipeline.train import options
 
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
 Encoding = Literal["centred", "raw", "whitened", "own"]
 Decoder = Literal["least-squares", "tied", "none"]
 Rule = Literal["topk", "absolute-topk", "batch-topk", "relu"]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ModelConfig(Section):
@@ -48,7 +45,7 @@ class CorpusConfig(Section):
     documents: Literal["file", "paragraph", "line", "wikitext"] = Field(
         "file",
         description="What one document is in a text file; `wikitext` means an article's section, with its spaced-out "
-        "punctuation put right. JSONL, Parquet and data sets have one document a row.",
+        "punctuation put right. JSONL, Parquet and data sets have one document a row, MediaWiki exports one an article.",
     )
     text_field: str = "text"
     subset: str | None = Field(None, description="Configuration of a Hugging Face data set.")
@@ -198,21 +195,41 @@ class FileConfig(DictionaryConfig):
     encoding: Literal["own"] = "own"
 
 
-class TopKSAEConfig(DictionaryConfig):
-    """A TopK sparse autoencoder (Gao et al. 2024, arXiv:2406.04093), trained on the build's own activations."""
+class TrainedConfig(DictionaryConfig, options.Training):
+    """A dictionary that is trained in the build, on its own activations."""
 
-    kind: Literal["topk-sae"]
-    k: int = Field(ge=1)
     decoder: Literal["trained"] = "trained"
     encoding: Literal["centred"] = "centred"
-    tokens: int = Field(
-        3_000_000, ge=1, description="Token visits; the fitting documents are reread as often as needed."
-    )
-    batch: int = Field(2048, ge=1, description="Tokens a step.")
-    learning_rate: float = Field(2e-3, gt=0)
-    warmup: float = Field(0.05, ge=0, lt=1, description="Share of the steps with a rising learning rate.")
-    decay: float = Field(0.5, ge=0, lt=1, description="Share of the steps, at the end, with a falling one.")
-    threads: int = Field(2, ge=1, le=64, description="Part of the configuration: float sums depend on it.")
+
+    @property
+    def training(self) -> options.Training:
+        """The options of the training alone."""
+        kind = options.KINDS[self.kind]
+        return kind.model_validate({name: getattr(self, name) for name in kind.model_fields})
+
+
+class TopKSAEConfig(options.TopKOptions, TrainedConfig):
+    """A TopK sparse autoencoder (Gao et al. 2024, arXiv:2406.04093)."""
+
+
+class BatchTopKSAEConfig(options.BatchTopKOptions, TrainedConfig):
+    """A BatchTopK sparse autoencoder (Bussmann et al. 2024, arXiv:2412.06410)."""
+
+
+class MatryoshkaSAEConfig(options.MatryoshkaOptions, TrainedConfig):
+    """A Matryoshka BatchTopK sparse autoencoder (Bussmann et al. 2025, arXiv:2503.17547)."""
+
+
+class ReLUSAEConfig(options.ReLUOptions, TrainedConfig):
+    """A sparse autoencoder with ReLU and an L1 penalty (Sharkey, Braun and beren 2022)."""
+
+
+class GatedSAEConfig(options.GatedOptions, TrainedConfig):
+    """A Gated sparse autoencoder (Rajamanoharan et al. 2024, arXiv:2404.16014)."""
+
+
+class JumpReLUSAEConfig(options.JumpReLUOptions, TrainedConfig):
+    """A JumpReLU sparse autoencoder (Rajamanoharan et al. 2024, arXiv:2407.14435)."""
 
 
 NATURAL_SIZE = (
@@ -233,7 +250,12 @@ AnyDictionary = Annotated[
     | ICAConfig
     | NeuronsConfig
     | FileConfig
-    | TopKSAEConfig,
+    | TopKSAEConfig
+    | BatchTopKSAEConfig
+    | MatryoshkaSAEConfig
+    | ReLUSAEConfig
+    | GatedSAEConfig
+    | JumpReLUSAEConfig,
     Field(discriminator="kind"),
 ]
 

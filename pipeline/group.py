@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.config import AnyDictionary, SiteConfig
+from pipeline.config import AnyDictionary, DictionaryConfig, SiteConfig, TrainedConfig
 from pipeline.corpus import Contexts, draw_contexts, load_contexts
 from pipeline.dictionaries import Dictionary
 from pipeline.drift import Drifting, drift
@@ -28,7 +28,7 @@ from pipeline.gguf import plain_model
 from pipeline.hashing import derive, fingerprint
 from pipeline.hits import Keep
 from pipeline.kept import Kept, Manifest, shard_path, write_shard
-from pipeline.make import Ground, make
+from pipeline.make import Ground, make, make_trained, trained_together
 from pipeline.model import check_layer, load_tokenizer, special_tokens
 from pipeline.passes import Parts, piece, run_pass
 from pipeline.plan import Plan, needs_kept
@@ -190,7 +190,7 @@ class Group:
 
     # Dictionaries.
 
-    def place(self, config: AnyDictionary) -> DictionaryFolder:
+    def place(self, config: DictionaryConfig) -> DictionaryFolder:
         return DictionaryFolder(self.folder / f"{config.name}-{self.run.plan.dictionary_key(config)}")
 
     def dictionaries(self) -> list[tuple[SiteConfig, AnyDictionary]]:
@@ -198,11 +198,17 @@ class Group:
 
     def make(self) -> None:
         """Make every dictionary that is not made yet."""
-        for site, config in self.dictionaries():
-            place = self.place(config)
-            if not place.directions.is_file():
-                made = make(config, self._ground(site), place.folder)
-                made.save(place.directions)
+        for site in self.sites:
+            left = [entry for entry in self.run.plan.config.of(site) if not self.place(entry).directions.is_file()]
+            for config in left:
+                if not isinstance(config, TrainedConfig):
+                    make(config, self._ground(site)).save(self.place(config).directions)
+            for configs in trained_together([config for config in left if isinstance(config, TrainedConfig)]):
+                places = [self.place(config) for config in configs]
+                made = make_trained(configs, self._ground(site), [place.folder for place in places])
+                for place, dictionary in zip(places, made, strict=True):
+                    dictionary.save(place.directions)
+                    (place.folder / "checkpoint.pt").unlink(missing_ok=True)
 
     def _ground(self, site: SiteConfig) -> Ground:
         def kept() -> Kept:
@@ -212,7 +218,8 @@ class Group:
             return Kept(self.kept_folder, site.layer, self.contexts, self.mask(site))
 
         statistics = self.statistics(site)
-        return Ground(site, self.model, statistics, functools.partial(self.fitting, site), kept, self.run.stages)
+        fitting, seed = functools.partial(self.fitting, site), self.run.plan.config.seed
+        return Ground(site, self.model, statistics, fitting, kept, self.run.stages, seed)
 
     def keep(self, site: SiteConfig) -> Keep:
         config = self.run.plan.config

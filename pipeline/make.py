@@ -1,7 +1,7 @@
 """Make a dictionary from its entry in the build file: draw or compute its directions, read it from disk, or train it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from torch import Tensor
 
 from app.errors import UserError
 from pipeline import formats
-from pipeline.config import AnyDictionary, FileConfig, MadeConfig, ModelConfig, SiteConfig, TopKSAEConfig
+from pipeline.config import DictionaryConfig, FileConfig, MadeConfig, ModelConfig, SiteConfig, TrainedConfig
 from pipeline.dictionaries import Dictionary
-from pipeline.dictionaries.directions import directions, encoder_of, tied_rows
+from pipeline.dictionaries.directions import directions, encoder_of, starting_rows, tied_rows
 from pipeline.dictionaries.threshold import batch_topk_threshold
 from pipeline.files import write_json
 from pipeline.hashing import derive
@@ -20,7 +20,11 @@ from pipeline.kept import Kept
 from pipeline.model import matrix
 from pipeline.progress import Stages
 from pipeline.sample import Statistics
+from pipeline.train.family import Units
+from pipeline.train.geometry import geometric_median
 from pipeline.train.loop import train
+from pipeline.train.run import Trained, Trainee
+from pipeline.train.stream import batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +37,22 @@ class Ground:
     fitting: Callable[[], Tensor]
     kept: Callable[[], Kept]
     stages: Stages
+    seed: int  # the build's: of what dictionaries share
 
     @property
     def mean(self) -> Tensor:
         return torch.from_numpy(self.statistics.mean)
 
 
-def make(config: AnyDictionary, ground: Ground, folder: Path) -> Dictionary:
+def make(config: MadeConfig | FileConfig, ground: Ground) -> Dictionary:
     """The dictionary, its decoder still to be fitted or, if tied, to be scaled. Raises UserError where it can't be made here."""
     if isinstance(config, FileConfig):
         return _read(config, ground)
     d = len(ground.mean)
     m, k = config.size(d), config.k or 0
-    if k > m and getattr(config, "rule", "topk") != "relu":
+    if k > m and config.rule != "relu":
         raise UserError(f"dictionary {config.name!r}: k = {k} is more than its m = {m} features; lower k or raise m.")
-    seed = derive(config.seed, "dictionary", config.family)
-    if isinstance(config, TopKSAEConfig):
-        return _train(config, ground, seed, folder)
+    seed = _seed(config)
     with ground.stages.stage(f"{config.name}: directions"):
         return _draw(config, ground, m, seed)
 
@@ -81,12 +84,49 @@ def _read(config: FileConfig, ground: Ground) -> Dictionary:
     return dictionary
 
 
-def _train(config: TopKSAEConfig, ground: Ground, seed: int, folder: Path) -> Dictionary:
-    begun = time.monotonic()
-    x = ground.fitting()
-    with ground.stages.stage(f"{config.name}: training", config.tokens, "tokens") as advance:
-        checkpoint = folder / "checkpoint.pt"
-        trained = train(config, ground.kept(), x, ground.statistics, seed, checkpoint, advance)
-    write_json(folder / "training.json", {"curve": trained.curve, "seconds": round(time.monotonic() - begun, 1)})
-    checkpoint.unlink(missing_ok=True)
-    return trained.dictionary
+def trained_together(configs: Sequence[TrainedConfig]) -> list[list[TrainedConfig]]:
+    """Dictionaries of a site that are trained in one pass over its activations: those that read the same batches."""
+    passes: dict[tuple[int, ...], list[TrainedConfig]] = {}
+    for config in configs:
+        passes.setdefault((config.tokens, config.batch, config.threads), []).append(config)
+    return list(passes.values())
+
+
+def make_trained(configs: Sequence[TrainedConfig], ground: Ground, folders: Sequence[Path]) -> list[Dictionary]:
+    """Train dictionaries of a site in one pass; each leaves its curve in its folder, as `training.json`.
+
+    Raises UserError where one can't be trained here, DartboardError where the training fails.
+    """
+    x, begun, first = ground.fitting(), time.monotonic(), configs[0]
+    units = Units(geometric_median(x), ground.statistics.spread)
+    with ground.stages.stage(f"{_names(configs)}: training", first.tokens, "tokens") as advance:
+        trainees = [
+            Trainee(
+                name=config.name,
+                options=config.training,
+                directions=starting_rows(config.start, config.size(x.shape[1]), x, ground.mean, _seed(config)),
+                seed=_seed(config),
+                checkpoint=folder / "checkpoint.pt",
+            )
+            for config, folder in zip(configs, folders, strict=True)
+        ]
+        seed = derive(ground.seed, "batches", ground.site.name)
+        made = train(trainees, lambda start: batches(ground.kept(), first.batch, seed, start), x, units, advance)
+    seconds = time.monotonic() - begun
+    for trained, folder in zip(made, folders, strict=True):
+        _note(trained, first.tokens, seconds, len(made), folder)
+    return [trained.dictionary for trained in made]
+
+
+def _note(trained: Trained, tokens: int, seconds: float, together: int, folder: Path) -> None:
+    """Write the curve, and what is left of the run besides: seconds are those of the pass, from where it was last started."""
+    facts = {"curve": trained.curve, "seconds": round(seconds, 1), "trained_together": together}
+    write_json(folder / "training.json", facts)
+
+
+def _names(configs: Sequence[TrainedConfig]) -> str:
+    return configs[0].name if len(configs) == 1 else f"{len(configs)} dictionaries"
+
+
+def _seed(config: DictionaryConfig) -> int:
+    return derive(config.seed, "dictionary", config.family)

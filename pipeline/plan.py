@@ -7,7 +7,7 @@ from pathlib import Path
 
 from app import __version__
 from app.errors import UserError
-from pipeline.config import AnyDictionary, Build, FileConfig, SiteConfig, TopKSAEConfig, load_build
+from pipeline.config import Build, DictionaryConfig, FileConfig, SiteConfig, TrainedConfig, load_build
 from pipeline.hashing import fingerprint
 from pipeline.sources import corpus_hash, model_hash, weights_hash
 
@@ -42,7 +42,7 @@ class Plan:
         layers = sorted({site.layer for site in sites})
         return fingerprint(text, layers, parts, self.model_key(first.model), self.versions, self.config.seed)[:16]
 
-    def dictionary_key(self, dictionary: AnyDictionary) -> str:
+    def dictionary_key(self, dictionary: DictionaryConfig) -> str:
         """What a dictionary of a group, and its summary, depend on."""
         site = next(site for site in self.config.sites if site.name == dictionary.site)
         parts = [part.model_dump(mode="json") for part in (dictionary, site, self.config.pages)]
@@ -58,7 +58,7 @@ class Plan:
 
 def needs_kept(config: Build, sites: Sequence[SiteConfig]) -> bool:
     """Whether some dictionary of the sites reads the activations more often than once."""
-    return any(isinstance(entry, TopKSAEConfig) for site in sites for entry in config.of(site))
+    return any(isinstance(entry, TrainedConfig) for site in sites for entry in config.of(site))
 
 
 def make_plan(path: Path, command: str) -> Plan:

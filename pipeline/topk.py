@@ -29,6 +29,21 @@ def top_k(pre: Tensor, k: int, index: Tensor, value: Tensor) -> None:
         raise FloatingPointError("a pre-activation is NaN")
 
 
+def top_k_sum(pre: Tensor, bias: Tensor, k: int, index: Tensor) -> None:
+    """Fill `index[row, k]` (int32) with the k largest of `pre[row, m]` + `bias[m]` (float32); `pre` may be overwritten.
+
+    Raises FloatingPointError where a sum is NaN.
+    """
+    value = torch.empty(index.shape)
+    kernels = _kernels() if pre.device.type == "cpu" and pre.dtype == torch.bfloat16 else None
+    if kernels is None:
+        top_k(pre.add_(bias) if pre.dtype == torch.float32 else pre.float() + bias, k, index, value)
+    elif not kernels.select_sum(
+        pre.view(torch.int16).numpy().view(np.uint16), bias.numpy(), k, index.numpy(), value.numpy()
+    ):
+        raise FloatingPointError("a pre-activation is NaN")
+
+
 def top_k_of_torch(pre: Tensor, k: int, index: Tensor, value: Tensor) -> None:
     """The same by torch alone, on any device, which leaves open which of equal values it gives: those are put right."""
     top = pre.topk(k, dim=1)

@@ -63,12 +63,18 @@ def random_sign(m: int, d: int, seed: int) -> Tensor:
     return torch.from_numpy((2 * signs - 1).astype(np.float32) / np.float32(np.sqrt(d)))
 
 
-def data_points(x: Tensor, mean: Tensor, m: int, seed: int) -> Tensor:
-    """`[m, d]`: activations of m tokens of `x[token, d]`, by seed, less the mean, scaled to length 1.
+def starting_rows(kind: str, m: int, x: Tensor, mean: Tensor, seed: int) -> Tensor:
+    """Unit rows `[m, d]` from which training starts, of a kind that needs but the sample `x[token, d]` and its `mean[d]`.
 
-    Raises UserError where there are fewer than m.
+    Raises UserError where the sample has too few tokens.
     """
-    return unit(_drawn(x - mean, m, seed))
+    match kind:
+        case "random-sign":
+            return random_sign(m, len(mean), seed)
+        case "gaussian":
+            return unit(_gaussian(m, len(mean), seed))
+    with one_thread():
+        return unit(_of_data(kind, x - mean, m, seed, lambda _: None))
 
 
 def encoder_of(directions: Tensor, x: Tensor, mean: Tensor, encoding: Encoding) -> Tensor:

@@ -8,7 +8,7 @@ is frozen, dead features, checkpoints, and the way back to the model's units.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -59,11 +59,12 @@ class Family(ABC):
 
     `tensors`: what the optimiser changes, at least `encoder[m, d]`, `decoder[m, d]` (rows of length 1), `b_enc[m]`, `b_dec[d]`;
     tensors of [m] or [m, d] belong to features row by row. `state`: what else a checkpoint has to hold. Both are changed in
-    place alone.
+    place alone. `tangent`: whether the decoder's gradient comes without its part along the rows.
     """
 
     tensors: dict[str, Tensor]
     state: dict[str, Tensor]
+    tangent: ClassVar[bool] = False
 
     @abstractmethod
     def step(self, x: Tensor, moment: Moment) -> Step:
@@ -120,4 +121,4 @@ def by_autograd(
         loss.backward()  # type: ignore[no-untyped-call]
     for name, leaf in leaves.items():
         tensors[name].grad = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
-    return float(loss), found
+    return float(loss.detach()), found

@@ -1,152 +1,109 @@
-"""The training loop: seeded, with checkpoints from which a run goes on to the same bytes.
+"""The training loop: several dictionaries in one pass over the same batches, each as if it were alone.
 
-Activations are centred and divided by their spread for training; both are folded back into the dictionary that comes
-out. The learning rate rises over the first steps and falls to zero over the last.
+Seeded, with checkpoints from which a run goes on to the same bytes. What is trained, and by which rule, is the families'
+business (`pipeline.train.families`); what a single dictionary needs to go on is its run's (`pipeline.train.run`).
 """
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from app.errors import DartboardError
-from pipeline.config import TopKSAEConfig
-from pipeline.dictionaries import Dictionary
-from pipeline.dictionaries.directions import data_points
-from pipeline.files import whole
-from pipeline.hashing import derive
-from pipeline.kept import Kept
-from pipeline.sample import Statistics
-from pipeline.train.stream import batches
-from pipeline.train.topk import TopKParameters, gradients, normalise
+from app.errors import DartboardError, UserError
+from pipeline.train.family import Units
+from pipeline.train.run import Run, Trained, Trainee
 
 CHECKPOINT_STEPS = 250
-CURVE_POINTS = 60
-START_TOKENS = 8192  # from which the encoder's first scale is found
-DEAD_AFTER = 0.1  # a feature is dead if it has not fired for this share of the run
+START_TOKENS = 8192  # of the sample, from which families find their scales
+
+Batches = Callable[[int], Iterator[Tensor]]
+"""Batches `x[token, d]` from the one with the number that is given; in the model's units."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """A trained dictionary, and its curve: one dict of step, tokens, loss, FVE (1 − loss), L0 and dead share a point."""
-
-    dictionary: Dictionary
-    curve: list[dict[str, float]]
-
-
+@torch.no_grad()
 def train(
-    config: TopKSAEConfig,
-    kept: Kept,
-    rows: Tensor,
-    statistics: Statistics,
-    seed: int,
-    checkpoint: Path,
-    advance: Callable[[int, str], None],
-) -> Trained:
-    """Train a TopK SAE on the site's kept fitting tokens, going on from `checkpoint` where there is one.
+    trainees: Sequence[Trainee],
+    batches: Batches,
+    sample: Tensor,
+    units: Units,
+    advance: Callable[[int, str], None] = lambda *_: None,
+) -> list[Trained]:
+    """Train dictionaries that share their `tokens`, `batch` and `threads`; each goes on from its checkpoint where there is one.
 
-    `rows[token, d]`: fitting tokens of the sample, from which it starts.
-
-    `advance` is told of tokens as they are used, with a few words on how it goes. Raises DartboardError on a NaN loss.
+    `sample[token, d]`: activations from which they find their scales. `advance` is told of tokens as they are used, with a few
+    words on how it goes. Raises UserError where options don't fit the activations or each other, and DartboardError where a
+    loss is no number or all features are dead: the others' checkpoints are then as far as they were.
     """
-    mean = torch.from_numpy(statistics.mean)
-    m, k = config.size(len(mean)), config.k
-    steps = max(1, config.tokens // config.batch)
-    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
-    torch.set_num_threads(config.threads)
+    options = trainees[0].options
+    for name in ("tokens", "batch", "threads"):
+        if len({getattr(trainee.options, name) for trainee in trainees}) > 1:
+            raise UserError(f"dictionaries that are trained in one pass have the same {name}.")
+    with _arithmetic(options.threads):
+        x = units.of(sample[:START_TOKENS])
+        runs = [Run(trainee, x, units) for trainee in trainees]
+        for run in runs:
+            run.resume()
+        steps, step = runs[0].steps, min(run.done for run in runs)
+        if step:
+            advance(step * options.batch, "resumed")
+        stream = batches(step) if step < steps else iter(())
+        while step < steps:
+            x = units.of(_next(stream, step, options.batch, options.tokens))
+            for run in runs:
+                if run.done == step:  # one that was stopped later than the others waits for them
+                    _go_on(run, runs, x)
+            step += 1
+            advance(options.batch, _words(runs))
+            if step % CHECKPOINT_STEPS == 0 and step < steps:
+                _save(runs)
+    return [Trained(run.dictionary(), run.curve) for run in runs]
+
+
+def _next(stream: Iterator[Tensor], step: int, batch: int, tokens: int) -> Tensor:
+    try:
+        return next(stream)
+    except StopIteration:
+        raise UserError(
+            f"the activations ended after {step * batch:,} tokens, of {tokens:,} that were asked for; lower tokens."
+        ) from None
+
+
+def _go_on(run: Run, runs: Sequence[Run], x: Tensor) -> None:
+    try:
+        run.advance(x)
+    except DartboardError:
+        _save([other for other in runs if other is not run])
+        raise
+
+
+def _save(runs: Sequence[Run]) -> None:
+    for run in runs:
+        run.save()
+
+
+def _words(runs: Sequence[Run]) -> str:
+    """How the runs go: each one's latest point, or the range of them."""
+    points = [run.curve[-1] for run in runs if run.curve]
+    if not points:
+        return ""
+    said = []
+    for name, shown in (("loss", "loss {:.3f}"), ("fve", "FVE {:.3f}"), ("l0", "L0 {:.1f}"), ("dead", "dead {:.1%}")):
+        low, high = min(point[name] for point in points), max(point[name] for point in points)
+        word, form = shown.split(" ")
+        ends = list(dict.fromkeys(form.format(value) for value in (low, high)))
+        said.append(f"{word} {'–'.join(ends)}")
+    return ", ".join(said)
+
+
+@contextlib.contextmanager
+def _arithmetic(threads: int) -> Iterator[None]:
+    """So many threads, and products of float32 in bfloat16's mantissa where that is faster: AuxK's alone are such products."""
+    before, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    torch.set_num_threads(threads)
     torch.set_float32_matmul_precision("medium")
     try:
-        directions = data_points(rows, mean, m, derive(seed, "start"))
-        sample = (rows[:START_TOKENS] - mean) / statistics.spread
-        parameters = TopKParameters.start(directions, sample, k)
-        run = _Run(parameters, torch.optim.Adam(parameters.tensors(), lr=config.learning_rate, fused=True), m)
-        run.resume(checkpoint)
-        advance(run.step * config.batch, "resumed" if run.step else "")
-        stream = batches(kept, config.batch, derive(seed, "batches"), run.step)
-        while run.step < steps:
-            x = (next(stream) - mean) / statistics.spread
-            for group in run.optimiser.param_groups:
-                group["lr"] = config.learning_rate * _schedule(run.step / steps, config)
-            result = gradients(parameters, x, k)
-            if math.isnan(result.loss):
-                raise DartboardError(
-                    f"training {config.name!r}: the loss became NaN at step {run.step}; lower learning_rate."
-                )
-            run.optimiser.step()
-            normalise(parameters)
-            run.last_fired[result.fired] = run.step
-            run.step += 1
-            if run.step % max(1, steps // CURVE_POINTS) == 0 or run.step == steps:
-                dead = float((run.step - run.last_fired > DEAD_AFTER * steps).float().mean())
-                run.curve.append(
-                    {
-                        "step": run.step,
-                        "tokens": run.step * config.batch,
-                        "loss": result.loss,
-                        "fve": 1 - result.loss,
-                        "l0": result.l0,
-                        "dead": dead,
-                    }
-                )
-            advance(config.batch, f"FVE {1 - result.loss:.3f}")
-            if run.step % CHECKPOINT_STEPS == 0:
-                run.save(checkpoint)
+        yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
         torch.set_float32_matmul_precision(precision)
-    return Trained(_fold_back(parameters, mean, statistics.spread, k), run.curve)
-
-
-class _Run:
-    """Everything that a run needs to go on as if it had never stopped."""
-
-    def __init__(self, parameters: TopKParameters, optimiser: torch.optim.Adam, m: int) -> None:
-        self.parameters = parameters
-        self.optimiser = optimiser
-        self.step = 0
-        self.last_fired = torch.zeros(m, dtype=torch.int64)
-        self.curve: list[dict[str, float]] = []
-
-    def save(self, path: Path) -> None:
-        state: dict[str, Any] = {
-            "parameters": self.parameters.tensors(),
-            "optimiser": self.optimiser.state_dict(),
-            "step": self.step,
-            "last_fired": self.last_fired,
-            "curve": self.curve,
-        }
-        with whole(path) as temporary:
-            torch.save(state, temporary)
-
-    def resume(self, path: Path) -> None:
-        if not path.is_file():
-            return
-        state = torch.load(path, weights_only=True)
-        for mine, saved in zip(self.parameters.tensors(), state["parameters"], strict=True):
-            mine.copy_(saved)
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.last_fired, self.curve = state["step"], state["last_fired"], state["curve"]
-
-
-def _schedule(progress: float, config: TopKSAEConfig) -> float:
-    """The learning rate's factor: a linear rise, a plateau, a linear fall."""
-    rise = min(1.0, (progress + 1e-9) / config.warmup) if config.warmup else 1.0
-    fall = min(1.0, (1 - progress) / config.decay) if config.decay else 1.0
-    return min(rise, fall)
-
-
-def _fold_back(parameters: TopKParameters, mean: Tensor, spread: float, k: int) -> Dictionary:
-    """From units of the spread back to the model's own: codes grow by the spread, decoder rows keep length 1."""
-    return Dictionary(
-        kind="topk-sae",
-        rule="topk",
-        encoder=parameters.encoder,
-        b_enc=parameters.b_enc * spread,
-        decoder=parameters.decoder,
-        b_dec=mean + parameters.b_dec * spread,
-        k=k,
-    )

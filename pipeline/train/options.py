@@ -101,3 +101,13 @@ class JumpReLUOptions(Training):
     bandwidth: float = Field(0.001, gt=0, description="Width of the kernel in the straight-through estimators.")
     threshold: float = Field(0.001, gt=0, description="Where every threshold starts.")
     sparsity_warmup: float = Field(0.05, ge=0, lt=1, description="Share of the steps in which the penalty rises.")
+
+
+KINDS: dict[str, type[Training]] = {
+    "topk-sae": TopKOptions,
+    "batch-topk-sae": BatchTopKOptions,
+    "matryoshka-sae": MatryoshkaOptions,
+    "relu-sae": ReLUOptions,
+    "gated-sae": GatedOptions,
+    "jumprelu-sae": JumpReLUOptions,
+}

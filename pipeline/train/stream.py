@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from app.errors import UserError
 from pipeline.hashing import derive
 from pipeline.kept import Kept
 
@@ -17,10 +18,18 @@ BUFFER_SHARDS = 16
 
 
 def batches(kept: Kept, batch: int, seed: int, start: int) -> Iterator[Tensor]:
-    """Batches `x[batch, d]` without end, from the one numbered `start`; the same ones whatever `start` was."""
+    """Batches `x[batch, d]` without end, from the one numbered `start`; the same ones whatever `start` was.
+
+    Raises UserError where the tokens that are shuffled at a time are fewer than a batch.
+    """
     sizes = {shard: size for shard, size in enumerate(kept.fit_sizes()) if size}
     fitting = np.array(list(sizes))
-    batch = min(batch, sum(sorted(sizes.values())[:BUFFER_SHARDS]))  # so that a full buffer always holds one
+    buffer = sum(sorted(sizes.values())[:BUFFER_SHARDS])  # of the smallest, so that a full buffer always holds a batch
+    if batch > buffer:
+        raise UserError(
+            f"a batch of {batch:,} tokens is more than the {buffer:,} fitting tokens that are shuffled at a time; lower "
+            "batch, or raise the site's contexts."
+        )
     epoch = 0
     while True:
         order = np.random.default_rng(derive(seed, "epoch", str(epoch))).permutation(fitting)

@@ -16,7 +16,7 @@ from pipeline.dictionaries import Dictionary, clusters, independent
 from pipeline.dictionaries import directions as kinds
 from pipeline.dictionaries.clusters import k_means
 from pipeline.dictionaries.covariance import Axes, unit
-from pipeline.dictionaries.directions import data_points, directions, encoder_of, random_sign, tied_rows
+from pipeline.dictionaries.directions import directions, encoder_of, random_sign, starting_rows, tied_rows
 from pipeline.dictionaries.threshold import batch_topk_threshold
 
 D = 24
@@ -103,7 +103,7 @@ def test_principal_components_are_numpy_s() -> None:
 
 def test_data_points_are_tokens_less_the_mean() -> None:
     x = sample()
-    rows = data_points(x, x.mean(0), 300, 5)
+    rows = starting_rows("data-points", 300, x, x.mean(0), 5)
     cosines = rows @ unit(x - x.mean(0)).T
     assert len(set(cosines.argmax(1).tolist())) == 300
     torch.testing.assert_close(cosines.amax(1), torch.ones(300))
@@ -111,10 +111,10 @@ def test_data_points_are_tokens_less_the_mean() -> None:
 
 def test_data_points_leave_out_tokens_that_are_the_mean() -> None:
     x = torch.cat([torch.eye(4), -torch.eye(4), torch.zeros(5, 4)])
-    rows = data_points(x, torch.zeros(4), 8, 0)
+    rows = starting_rows("data-points", 8, x, torch.zeros(4), 0)
     assert sorted(rows.tolist()) == sorted(x[:8].tolist())
     with pytest.raises(UserError, match=r"9 directions .* has 8 that differ from the mean; raise `sample`"):
-        data_points(x, torch.zeros(4), 9, 0)
+        starting_rows("data-points", 9, x, torch.zeros(4), 0)
 
 
 def lloyd(x: NDArray[np.float64], centroids: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
