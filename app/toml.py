@@ -2,10 +2,12 @@
 
 import tomllib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from app.errors import NotFound, UserError
 
@@ -23,32 +25,55 @@ def load_toml(path: Path, model: type[Model]) -> Model:
     except OSError as error:
         raise UserError(f"{path} can't be read: {error.strerror}.") from error
     try:
-        data = tomllib.loads(text)
+        return model.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path} is not valid TOML: {error}.") from error
-    try:
-        return model.model_validate(data)
     except ValidationError as error:
         raise UserError(f"{path}: {explain(error)}") from error
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong in a TOML text: the key's path ("" where it is the whole), and a sentence about it."""
+
+    key: str
+    message: str
+
+
+def read_toml(text: str, model: type[Model]) -> Model | list[Problem]:
+    """A TOML text as a model, or everything that is wrong in it, misspelt keys first."""
+    try:
+        return model.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        return [Problem("", f"This is not valid TOML: {error}.")]
+    except ValidationError as error:
+        return [Problem(key_path(problem["loc"]), f"{_say(problem)}.") for problem in _problems(error)]
+
+
 def explain(error: ValidationError) -> str:
     """The first problem of a validation error as one sentence, with the key's path and how many more there are."""
-    problems = sorted(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
-    first = problems[0]  # a misspelt key before the one that it leaves missing
-    where = key_path(first["loc"])
-    if first["type"] == "extra_forbidden":
-        what = f"unknown key {where}; check its spelling"
-    elif first["type"] == "missing":
-        what = f"the key {where} is missing"
-    elif not where:
-        what = first["msg"].removeprefix("Value error, ")
-    else:
-        got = first["input"]
-        shown = f" (found {got!r})" if isinstance(got, str | int | float | bool) else ""
-        what = f"{where}: {first['msg'].removeprefix('Value error, ')}{shown}"
+    problems = _problems(error)
     more = len(problems) - 1
-    return f"{what}{f' (and {more} more)' if more else ''}."
+    return f"{_say(problems[0])}{f' (and {more} more)' if more else ''}."
+
+
+def _problems(error: ValidationError) -> list[ErrorDetails]:
+    """A misspelt key before the one that it leaves missing."""
+    return sorted(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
+
+
+def _say(problem: ErrorDetails) -> str:
+    """One problem in words, without a full stop."""
+    where = key_path(problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {where}; check its spelling"
+    if problem["type"] == "missing":
+        return f"the key {where} is missing"
+    said = problem["msg"].removeprefix("Value error, ")
+    if not where:
+        return said
+    got = problem["input"]
+    return f"{where}: {said}{f' (found {got!r})' if isinstance(got, str | int | float | bool) else ''}"
 
 
 def key_path(location: Iterable[int | str]) -> str:

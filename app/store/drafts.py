@@ -1,5 +1,6 @@
 """Study files that are still being written, on the admin's page. Freezing one makes a study; the draft stays as it was."""
 
+import re
 from typing import Any
 
 from sqlalchemy import Select, delete, insert, select, update
@@ -9,8 +10,9 @@ from app.store import study_schema as t
 from app.store.base import StoreBase
 from app.store.records import Draft
 
-LONGEST_DRAFT = 200_000  # characters
+LONGEST_DRAFT = 40_000  # characters
 LONGEST_NAME = 60
+NAME = re.compile(rf"(?=.{{1,{LONGEST_NAME}}}$)[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class Drafts(StoreBase):
@@ -29,16 +31,18 @@ class Drafts(StoreBase):
 
     def new_draft(self, name: str, text: str, actor: str) -> Draft:
         """Raises UserError where the name or the text cannot be one, Conflict where the name is taken."""
-        if not 0 < len(name.strip()) <= LONGEST_NAME or not name.isprintable():
-            raise UserError(f"A draft's name should be 1 to {LONGEST_NAME} printable characters; give another one.")
+        if not NAME.fullmatch(name):
+            raise UserError(
+                f"A draft's name is up to {LONGEST_NAME} small letters, digits and single hyphens; give another one."
+            )
         _check(text)
         with self._writing() as connection:
-            taken = connection.execute(select(t.draft.c.id).where(t.draft.c.name == name.strip())).first()
+            taken = connection.execute(select(t.draft.c.id).where(t.draft.c.name == name)).first()
             if taken is not None:
-                raise Conflict(f"There is a draft “{name.strip()}” already; open it, or choose another name.")
-            connection.execute(insert(t.draft).values(name=name.strip(), text=text, updated_at=self.clock(), who=actor))
-            self._audit(connection, actor, "new draft", draft=name.strip())
-        return self.draft(name.strip())
+                raise Conflict(f"There is a draft “{name}” already; open it, or choose another name.")
+            connection.execute(insert(t.draft).values(name=name, text=text, updated_at=self.clock(), who=actor))
+            self._audit(connection, actor, "new draft", draft=name)
+        return self.draft(name)
 
     def save_draft(self, name: str, text: str, actor: str) -> Draft:
         """Replace a draft's text. Raises NotFound, UserError."""

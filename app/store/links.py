@@ -14,7 +14,7 @@ from app.errors import Conflict, Gone, NotFound, UserError
 from app.store import study_schema as t
 from app.store.access import RATER_SESSION, Access
 from app.store.base import sha256
-from app.store.records import JoinPage, Link, LinkKind, Platform, Rater
+from app.store.records import JoinPage, Link, Platform, Rater
 from app.store.rules import FrozenRules
 
 LONGEST_ID = 100
@@ -22,7 +22,7 @@ LARGEST_CAP = 100_000
 
 
 class Links(Access, FrozenRules):
-    def make_link(self, study: str, kind: LinkKind, cap: int, days: int, actor: str, completion_code: str = "") -> str:
+    def make_link(self, study: str, kind: str, cap: int, days: int, actor: str, completion_code: str = "") -> str:
         """The token of a new link. Raises NotFound, UserError, Conflict where the study takes nobody any more."""
         if not 1 <= cap <= LARGEST_CAP:
             raise UserError(f"A link can let in 1 to {LARGEST_CAP} raters, not {cap}; give another number.")

@@ -8,13 +8,13 @@ from sqlalchemy import Connection, Row, Select, func, select
 from sqlalchemy.orm import aliased
 
 from app.store import study_schema as t
-from app.store.records import InviteState, ItemProgress, Rater, RaterProgress
-from app.store.rules import FrozenRules
+from app.store.ledger import Ledger
+from app.store.records import ChainHead, InviteState, ItemProgress, Rater, RaterProgress
 from app.store.studies import Studies, rater_query
 from app.study.answers import Answer, IntruderAnswer, PageAnswer, PairAnswer, from_json, right
 
 
-class Overview(Studies, FrozenRules):
+class Overview(Studies, Ledger):
     def item_progress(self, study: str) -> list[ItemProgress]:
         """How many main items have 0, 1, … accepted ratings."""
         found = self.study(study)
@@ -27,6 +27,12 @@ class Overview(Studies, FrozenRules):
         )
         with self._reading() as connection:
             return [ItemProgress(ratings, items) for ratings, items in connection.execute(query)]
+
+    def chain_head(self, study: str) -> ChainHead:
+        """Where the chain of a study's ratings ends now."""
+        found = self.study(study)
+        with self._reading() as connection:
+            return ChainHead(*self._head(connection, found.id))
 
     def raters(self, study: str) -> list[RaterProgress]:
         """A study's raters in the order in which they joined."""

@@ -13,6 +13,7 @@ from app.store.rating import CLOSED, OUT_OF_DATE, Rating, task_of
 from app.store.records import Feedback, Practice, Progress, Rater
 from app.store.rules import Item, Rules
 from app.study.answers import Answer, from_json, right, to_json
+from app.study.assignment import TASK_ORDER
 
 
 class PracticeRound(Rating):
@@ -26,7 +27,7 @@ class PracticeRound(Rating):
             if standing.state != "open":
                 raise Conflict(CLOSED)
             rules = self._rules(connection, rater.study_id)
-            items = rules.of("practice")
+            items = sorted(rules.of("practice"), key=lambda item: TASK_ORDER.index(item.task))
             latest = self._latest_tries(connection, rater, rules)
             passed = {item.id for item in items if item.id in latest and _is_right(item, latest[item.id])}
             feedback = _feedback(rules, latest)

@@ -185,6 +185,14 @@ class JoinPage:
 
 
 @dataclass(frozen=True, slots=True)
+class ChainHead:
+    """How many ratings a study's chain holds, and the last one's hash (the protocol's where there is none)."""
+
+    number: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """A study file that an admin is still writing."""
 

@@ -15,6 +15,7 @@ from app.store.links import Links
 from app.store.overview import Overview
 from app.store.records import (
     AuditEntry,
+    ChainHead,
     Draft,
     Feedback,
     Finished,
@@ -39,6 +40,7 @@ from app.store.withdrawal import Withdrawal
 
 __all__ = [
     "AuditEntry",
+    "ChainHead",
     "Clock",
     "Draft",
     "Feedback",
