@@ -94,8 +94,9 @@ class TestStudies:
             key(store, study)
         store.reveal("small", "ada")
         opened = key(store, study)
+        shown = {item.public_id: blinding.content_hash(item.shown()) for item in frozen_study().items}
         rows = sorted(
-            [item, page, row.arm, row.dictionary, row.feature, row.stratum]
+            [item, page, row.arm, row.dictionary, row.feature, row.stratum, shown[item]]
             for item, pages in opened.items()
             for page, row in pages.items()
         )

@@ -31,6 +31,7 @@ def test_the_sealed_table_is_written_once_and_read_in_one_module() -> None:
     assert naming == {
         "app/store/study_schema.py",
         "app/store/migrations/versions/0001_first.py",
+        "app/store/migrations/versions/0002_whole_study.py",
         "app/store/studies.py",
         "app/store/sealed.py",
     }
@@ -38,12 +39,20 @@ def test_the_sealed_table_is_written_once_and_read_in_one_module() -> None:
     assert writer.count("item_key") == writer.count("insert(t.item_key)") == 1
 
 
+def test_the_key_of_a_study_that_is_not_revealed_is_read_to_verify_it_alone() -> None:
+    naming = {path.as_posix() for path, _ in sources(ROOT, "app") if "unopened(" in (ROOT / path).read_text("utf-8")}
+    assert naming == {"app/store/sealed.py", "app/archive.py"}
+    naming = {path.as_posix() for path, _ in sources(ROOT, "app") if "to_verify(" in (ROOT / path).read_text("utf-8")}
+    assert naming == {"app/archive.py", "app/verify.py"}
+
+
 def test_nothing_that_a_rater_reaches_reaches_the_key() -> None:
     edges = graph()
     rater_modules = {module for module in edges if module.startswith("app.rate")}
     assert "app.rate.routes" in rater_modules
+    beyond = {SEALED, "app.export", "app.archive", "app.verify", "app.freeze", "app.store.archive", "app.store.sweep"}
     for module in rater_modules:
-        assert not {SEALED, "app.export", "app.freeze", "app.store.sweep"} & reached_from(module, edges), module
+        assert not beyond & reached_from(module, edges), module
     assert "app.store.study" in reached_from("app.rate.routes", edges), "the walk does follow imports"
     assert SEALED in reached_from("app.export", edges)
 

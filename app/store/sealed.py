@@ -78,21 +78,48 @@ def final_answers(store: StudyStore, study: Study) -> list[FinalAnswer]:
 
 def key(store: StudyStore, study: Study) -> dict[str, dict[str, KeyRow]]:
     """What each page of each item is, by the item's id and the page's name. Raises Conflict before the reveal."""
-    query = select(t.item.c.public_id, t.item_key).join(t.item, t.item.c.id == t.item_key.c.item_id)
-    with reading(store.engine) as connection:
-        state = connection.execute(select(t.study.c.state).where(t.study.c.id == study.id)).scalar_one()
-        if state != "revealed":
-            raise Conflict(f"The key of “{study.name}” is sealed until the study is revealed.")
-        opened: dict[str, dict[str, KeyRow]] = {}
-        for row in connection.execute(query.where(t.item.c.study_id == study.id)):
-            found = KeyRow(row.page, row.arm, row.dictionary, row.feature, row.stratum)
-            opened.setdefault(row.public_id, {})[row.page] = found
-    return opened
+    return {
+        item: {
+            row["page"]: KeyRow(row["page"], row["arm"], row["dictionary"], row["feature"], row["stratum"])
+            for row in rows
+        }
+        for item, rows in opened(store, study).rows.items()
+    }
 
 
 def key_salt(store: StudyStore, study: Study) -> str:
     """The salt of the key's commitment, for a check of it. Raises Conflict before the reveal."""
-    key(store, study)
+    return opened(store, study).salt
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The key and the two secrets of a study. `rows`: by item, one a page, with its seal."""
+
+    secret: str
+    salt: str
+    rows: dict[str, list[dict[str, Any]]]
+
+
+def opened(store: StudyStore, study: Study) -> Opened:
+    """The key of a revealed study. Raises Conflict before the reveal."""
     with reading(store.engine) as connection:
-        salt: Any = connection.execute(select(t.study.c.key_salt).where(t.study.c.id == study.id)).scalar_one()
-    return str(salt)
+        state = connection.execute(select(t.study.c.state).where(t.study.c.id == study.id)).scalar_one()
+    if state != "revealed":
+        raise Conflict(f"The key of “{study.name}” is sealed until the study is revealed.")
+    return unopened(store, study)
+
+
+def unopened(store: StudyStore, study: Study) -> Opened:
+    """The key whatever the study's state, for `dartboard study verify` alone, which says what was changed and no more."""
+    k = t.item_key.c
+    query = select(t.item.c.public_id, k.page, k.arm, k.dictionary, k.feature, k.stratum, k.seal)
+    query = query.join(t.item, t.item.c.id == k.item_id).where(t.item.c.study_id == study.id)
+    rows: dict[str, list[dict[str, Any]]] = {}
+    with reading(store.engine) as connection:
+        secrets = select(t.study.c.secret, t.study.c.key_salt).where(t.study.c.id == study.id)
+        secret, salt = connection.execute(secrets).one()
+        for found in connection.execute(query.order_by(t.item.c.public_id, k.page)):
+            row = dict(found._mapping)
+            rows.setdefault(row.pop("public_id"), []).append(row)
+    return Opened(secret, salt, rows)

@@ -1,6 +1,8 @@
 """Studies and their raters: freeze, pause, close, open the round of guesses, reveal; add a rater; the audit log."""
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
@@ -11,6 +13,7 @@ from app.errors import Conflict, NotFound, UserError
 from app.store import study_schema as t
 from app.store.base import StoreBase, sha256
 from app.store.records import AuditEntry, Rater, State, Study
+from app.study.blinding import content_hash, key_row, seal
 from app.study.frozen import FrozenItem, FrozenStudy
 
 LONGEST_LABEL = 200
@@ -39,7 +42,7 @@ class Studies(StoreBase):
                     .returning(t.study.c.id)
                 ).scalar_one()
                 for item in frozen.items:
-                    _insert_item(connection, study_id, item)
+                    insert_item(connection, study_id, *_frozen_item(item, frozen.key_salt))
                 self._audit(connection, actor, "freeze", study_id, protocol_hash=frozen.protocol_hash)
         except IntegrityError as error:
             self.check_name_is_free(frozen.name)
@@ -208,34 +211,24 @@ def rater_query() -> Select[Any]:
     )
 
 
-def _insert_item(connection: Connection, study_id: int, item: FrozenItem) -> None:
-    item_id = connection.execute(
-        insert(t.item)
-        .values(
-            study_id=study_id,
-            public_id=item.public_id,
-            task=item.task,
-            pages={name: page.to_json() for name, page in item.pages.items()},
-            turns=item.turns,
-            purpose=item.purpose,
-            expected=item.expected,
-        )
-        .returning(t.item.c.id)
-    ).scalar_one()
-    connection.execute(
-        insert(t.item_key),
-        [
-            {
-                "item_id": item_id,
-                "page": row.page,
-                "arm": row.arm,
-                "dictionary": row.dictionary,
-                "feature": row.feature,
-                "stratum": row.stratum,
-            }
-            for row in item.key
-        ],
-    )
+def insert_item(
+    connection: Connection, study_id: int, item: Mapping[str, Any], key: Sequence[Mapping[str, Any]]
+) -> int:
+    """Write an item and its rows of the key, given by the names of their columns; returns its id."""
+    query = insert(t.item).values(study_id=study_id, **item).returning(t.item.c.id)
+    item_id = int(connection.execute(query).scalar_one())
+    if key:
+        connection.execute(insert(t.item_key), [{"item_id": item_id, **row} for row in key])
+    return item_id
+
+
+def _frozen_item(item: FrozenItem, salt: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The columns of an item, and of its rows of the key with their seals."""
+    shown = item.shown()
+    hashed = content_hash(shown)
+    public_id = shown.pop("item")
+    rows = [{**asdict(row), "seal": seal(salt, key_row(public_id, row, hashed))} for row in item.key]
+    return {"public_id": public_id, "content_hash": hashed, **shown}, rows
 
 
 def _check_label(label: str) -> None:

@@ -88,6 +88,7 @@ item = Table(
     Column("purpose", String, nullable=False, server_default="main"),  # main, catch, practice, guess
     # Of a practice or catch item: the right answer and what a rater is told of it. It names no arm.
     Column("expected", JSON(none_as_null=True)),
+    Column("content_hash", String),  # of FrozenItem.shown()
     Column("accepted", Integer, nullable=False, server_default="0"),  # first ratings that count; kept by each submit
     Index(None, "study_id", "purpose", "accepted"),
     CheckConstraint("purpose IN ('main', 'catch', 'practice', 'guess')", name="purpose"),
@@ -102,6 +103,7 @@ item_key = Table(  # sealed
     Column("dictionary", String),
     Column("feature", Integer),
     Column("stratum", JSON, nullable=False),
+    Column("seal", String),  # app.study.blinding.seal of this row
 )
 
 link = Table(  # an open link, or a crowd platform's: each use makes a rater

@@ -7,10 +7,10 @@ choice comes out on any machine, in any order of asking, and with any version of
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from app.study.frozen import FrozenItem
+from app.study.frozen import FrozenItem, KeyRow
 
 T = TypeVar("T")
 PUBLIC_ID_DIGITS = 24  # 96 bits
@@ -46,15 +46,35 @@ def item_id(secret: str, number: int) -> str:
     return keyed(secret, "item", number).hex()[:PUBLIC_ID_DIGITS]
 
 
+def content_hash(shown: Mapping[str, Any]) -> str:
+    """SHA-256 of what an item shows: `FrozenItem.shown()`, as it is stored and exported."""
+    return sha256_hex(canonical_json(dict(shown)))
+
+
+def key_row(public_id: str, row: KeyRow, hashed: str) -> list[Any]:
+    """One page's row of the key: which item, what it is, and the hash of what the item shows."""
+    return [public_id, row.page, row.arm, row.dictionary, row.feature, row.stratum, hashed]
+
+
 def key_rows(items: Sequence[FrozenItem]) -> list[list[Any]]:
     """The key as plain rows, in order of item and page: what the commitment is made to."""
-    return sorted(
-        [item.public_id, row.page, row.arm, row.dictionary, row.feature, row.stratum]
-        for item in items
+    return [
+        key_row(item.public_id, row, content_hash(item.shown()))
+        for item in sorted(items, key=lambda item: item.public_id)
         for row in sorted(item.key, key=lambda row: row.page)
-    )
+    ]
+
+
+def seal(salt: str, row: Sequence[Any]) -> str:
+    """Salted SHA-256 of one row of the key. It is kept beside the row, so that a change can be told to the row."""
+    return hmac.digest(salt.encode(), canonical_json(list(row)).encode(), "sha256").hex()
 
 
 def commitment(salt: str, rows: Sequence[Sequence[Any]]) -> str:
-    """Salted SHA-256 of the key: published before the first rating, checked after the reveal."""
-    return hmac.digest(salt.encode(), canonical_json([list(row) for row in rows]).encode(), "sha256").hex()
+    """Salted SHA-256 of all seals: published before the first rating, checked after the reveal."""
+    return sealed(salt, [seal(salt, row) for row in rows])
+
+
+def sealed(salt: str, seals: Sequence[str]) -> str:
+    """The commitment to rows with these seals, in order of item and page."""
+    return hmac.digest(salt.encode(), canonical_json(list(seals)).encode(), "sha256").hex()

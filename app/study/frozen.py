@@ -35,6 +35,17 @@ class FrozenItem:
     # "feedback", what a rater is told of it. A rater's routes may read it, so it names no arm.
     expected: dict[str, Any] | None = None
 
+    def shown(self) -> dict[str, Any]:
+        """All that a rater may meet of it, and what decides whether and how: the key binds its hash."""
+        return {
+            "item": self.public_id,
+            "purpose": self.purpose,
+            "task": self.task,
+            "turns": self.turns,
+            "expected": self.expected,
+            "pages": {name: page.to_json() for name, page in self.pages.items()},
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class FrozenStudy:

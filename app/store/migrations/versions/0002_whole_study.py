@@ -32,9 +32,11 @@ def upgrade() -> None:
     with op.batch_alter_table("item") as item:
         item.add_column(sa.Column("purpose", sa.String, nullable=False, server_default="main"))
         item.add_column(sa.Column("expected", sa.JSON))
+        item.add_column(sa.Column("content_hash", sa.String))
         item.add_column(sa.Column("accepted", sa.Integer, nullable=False, server_default="0"))
         item.create_check_constraint(op.f("ck_item_purpose"), "purpose IN ('main', 'catch', 'practice', 'guess')")
         item.create_index("ix_item_study_id_purpose_accepted", ["study_id", "purpose", "accepted"])
+    op.add_column("item_key", sa.Column("seal", sa.String))
     with op.batch_alter_table("rater") as rater:
         rater.add_column(sa.Column("source", sa.String, nullable=False, server_default="invite"))
         rater.add_column(sa.Column("link_id", sa.Integer))
