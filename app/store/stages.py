@@ -71,21 +71,27 @@ class Stages(PracticeRound):
 
     def choices(self, rater: Rater) -> tuple[str, ...]:
         """The arms among which to guess. Raises Conflict unless the round is on and this rater rated its pages."""
-        if self.stage(rater) not in ("guess-intro", "guess"):
-            raise Conflict(NOT_TOLD)
         with self._reading() as connection:
-            return self._rules(connection, rater.study_id).arms
+            standing = self._standing(connection, rater)
+            rules = self._rules(connection, rater.study_id)
+            told = standing.told_at is not None or (
+                standing.state == "guessing" and self._guessing(connection, rater, rules, standing) == "guess-intro"
+            )
+            if not told:
+                raise Conflict(NOT_TOLD)
+            return rules.arms
 
     def start_guessing(self, rater: Rater) -> None:
         """The rater was told the arms, and goes on to the guesses. A no-op where that was done; raises Conflict."""
         with self._writing() as connection:
             standing = self._standing(connection, rater, lock=True)
             rules = self._rules(connection, rater.study_id)
-            stage = self._guessing(connection, rater, rules, standing) if standing.state == "guessing" else None
-            if stage not in ("guess-intro", "guess"):
+            guessing = standing.state == "guessing" and bool(rules.of("guess"))
+            if guessing and standing.told_at is not None:
+                return
+            if not guessing or self._guessing(connection, rater, rules, standing) != "guess-intro":
                 raise Conflict(NOT_TOLD)
-            if stage == "guess-intro":
-                self._set(connection, rater, "told_at")
+            self._set(connection, rater, "told_at")
 
     def _note(self, rater: Rater, column: str) -> None:
         with self._writing() as connection:
