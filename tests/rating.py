@@ -6,7 +6,7 @@ CHOICE_KEYS = "ltrn"  # left, tie, right, neither
 
 
 def task(page: Page) -> str | None:
-    """`page` or `pair`, the task of the screen shown; None where no question is left."""
+    """The task of the screen shown: `page`, `pair`, `intruder` or `guess`; None where no question is left."""
     answer = page.locator("#answer")
     return answer.locator("input[name=task]").get_attribute("value") if answer.count() else None
 
@@ -17,23 +17,38 @@ def item(page: Page) -> str | None:
     return answer.get_attribute("action") if answer.count() else None
 
 
-def keys_for(task_name: str, number: int) -> list[str]:
-    """Keys of one complete answer; another for each number, so that all scores and choices occur."""
+def keys_for(page: Page, number: int) -> list[str]:
+    """Keys of one complete answer, the words aside; another for each number, so that all scores and choices occur."""
     score = str(number % 5 + 1)
-    if task_name == "page":
-        return [score]
-    return [score, str((number + 2) % 5 + 1), CHOICE_KEYS[number % len(CHOICE_KEYS)]]
+    match task(page):
+        case "pair":
+            return [score, str((number + 2) % 5 + 1), CHOICE_KEYS[number % len(CHOICE_KEYS)]]
+        case "guess":
+            return [str(number % page.locator("#answer [name=guess]").count() + 1), score]
+        case "page" if page.locator("#answer [name=confidence]").count():
+            return [score, str((number + 1) % 5 + 1)]
+        case _:
+            return [score]
 
 
-def answer_by_keyboard(page: Page, number: int) -> list[str]:
+def write_by_keyboard(page: Page, words: str) -> None:
+    """Fill in the text field where the screen has one, and go on to the next question."""
+    if page.locator("#answer textarea").count():
+        page.keyboard.press("e")
+        page.keyboard.press("Control+a")
+        page.keyboard.type(words)
+        page.keyboard.press("Enter")
+
+
+def answer_by_keyboard(page: Page, number: int, keys: list[str] | None = None) -> list[str]:
     """Answer the screen shown and wait until another one is there; returns the keys pressed before Enter."""
-    page.locator("html.js #screen").wait_for()  # keys work once the script has run
-    name, shown = task(page), item(page)
-    assert name is not None, "there is no question on this screen"
-    keys = keys_for(name, number)
+    page.locator("html.js #answer").wait_for()  # keys work once the script has run
+    shown, revision = item(page), page.locator("#answer input[name=revision]").get_attribute("value")
+    keys = keys or keys_for(page, number)
+    write_by_keyboard(page, f"pattern {number}")
     for key in [*keys, "Enter"]:
         page.keyboard.press(key)
-    page.locator(f'#answer[action="{shown}"]').wait_for(state="detached")
+    page.locator(f'#answer[action="{shown}"] input[name=revision][value="{revision}"]').wait_for(state="detached")
     page.locator("#screen").wait_for()
     return keys
 

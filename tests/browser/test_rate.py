@@ -1,58 +1,23 @@
 """Rating in a real Chromium: by keys, by touch, without JavaScript, with the network cut, by axe."""
 
-import json
 import re
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import BrowserContext, Page, Request, expect
+from playwright.sync_api import Page, expect
 
 from app.freeze import freeze
 from app.store.features import FeatureStore
 from app.store.study import StudyStore
 from tests import rating
+from tests.browser.raters import Browsers, Server, begin, check_by_axe, check_width, checked, posts
 from tests.conftest import copy_store
 from tests.web import STUDY, protocol
 
 SOLO, PAIRS = 3, 12
 WORDS = {"l": "left", "t": "tie", "r": "right", "n": "neither"}
-Browsers = Callable[..., BrowserContext]
-
-
-@dataclass(frozen=True)
-class Server:
-    base: str
-    data: Path
-    store: StudyStore
-    numbers: Iterator[int]
-
-    def invite(self) -> str:
-        """The address of a fresh rater's invite."""
-        rater = self.store.add_rater(STUDY, f"rater {next(self.numbers)}", "test")
-        return f"{self.base}/invite/{self.store.invite(STUDY, rater.id, 1, 'test')}"
-
-    def answers(self) -> list[dict[str, object]]:
-        """The newest rater's answers as they stand: the last revision of each, in the order of the screens."""
-        query = """
-            SELECT answer, MAX(revision) FROM rating JOIN assignment ON assignment.id = assignment_id
-            WHERE rater_id = (SELECT MAX(id) FROM rater) GROUP BY assignment_id ORDER BY position
-        """
-        with closing(sqlite3.connect(self.data / "study.sqlite")) as connection:
-            return [json.loads(answer) for answer, _ in connection.execute(query)]
-
-    def times(self) -> tuple[int, int]:
-        """Server time and visible time of the newest answer, in milliseconds."""
-        with closing(sqlite3.connect(self.data / "study.sqlite")) as connection:
-            found: tuple[int, int] = connection.execute(
-                "SELECT server_ms, visible_ms FROM rating ORDER BY id DESC LIMIT 1"
-            ).fetchone()
-        return found
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +29,7 @@ def server(
     tasks = {"page": {"features": 1}, "pair": {"pairs": PAIRS, "contrasts": [["learned", "drawn"]]}}
     freeze(protocol(features, raters_per_item=100, tasks=tasks), features, store, "test")
     features.close()
-    yield Server(start_server(data), data, store, count(1))
+    yield Server(start_server(data), data, store, count(1), STUDY)
     store.dispose()
 
 
@@ -74,30 +39,9 @@ def rater(server: Server, watched: Browsers) -> Page:
     return begin(watched().new_page(), server.invite())
 
 
-def begin(page: Page, invite: str, *, script: bool = True) -> Page:
-    page.goto(invite)
-    page.get_by_role("button", name="I agree").click()
-    page.get_by_role("button", name="Start").click()
-    page.locator("html.js #answer" if script else "#answer").wait_for()
-    return page
-
-
 def to_the_pairs(page: Page) -> None:
     for number in range(SOLO):
         rating.answer_by_keyboard(page, number)
-
-
-def checked(page: Page) -> dict[str, str]:
-    """The chosen value of each question on the screen."""
-    radios = page.locator("#answer input[type=radio]:checked").all()
-    return {str(radio.get_attribute("name")): str(radio.get_attribute("value")) for radio in radios}
-
-
-def posts(page: Page) -> list[Request]:
-    """A list that grows with each form that the page sends."""
-    sent: list[Request] = []
-    page.on("request", lambda request: sent.append(request) if request.method == "POST" else None)
-    return sent
 
 
 def values(keys: list[str]) -> dict[str, object]:
@@ -111,10 +55,12 @@ def test_by_keys_alone_with_an_undo_resumed_in_another_browser(server: Server, w
     invite = server.invite()
     page = watched().new_page()
     page.goto(invite)
-    page.keyboard.press("Tab")  # the link that skips to the content
-    page.keyboard.press("Tab")
-    expect(page.get_by_role("button", name="Start")).to_be_focused()
-    page.keyboard.press("Enter")
+    for name in ("I agree", "Start"):
+        page.get_by_role("button", name=name).wait_for()
+        page.keyboard.press("Tab")  # the link that skips to the content
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("button", name=name)).to_be_focused()
+        page.keyboard.press("Enter")
     given = [rating.answer_by_keyboard(page, number) for number in range(SOLO + 6)]
     rating.undo_by_keyboard(page)
     assert checked(page) == {name: str(value) for name, value in values(given[-1]).items()}
@@ -335,9 +281,7 @@ def test_on_a_phone_by_touch(server: Server, watched: Browsers, width: int) -> N
 
 def rate_by_touch(page: Page, **chosen: str) -> None:
     shown = rating.item(page)
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (
-        "the page is wider than the phone"
-    )
+    check_width(page)
     for name, value in chosen.items():
         radio = page.locator(f'input[name="{name}"][value="{value}"]')
         box = radio.bounding_box()
@@ -358,26 +302,18 @@ def test_questions_have_names_for_screen_readers(rater: Page) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_on_the_raters_pages(server: Server, watched: Browsers, scheme: str) -> None:
-    page = watched(color_scheme=scheme, reduced_motion="reduce").new_page()
-    page.goto(server.invite())
-    check_by_axe(page)
-    page.get_by_role("button", name="Start").click()
-    page.locator("html.js #answer").wait_for()
-    check_by_axe(page)
+def test_axe_finds_nothing_where_something_is_open_unsent_or_wrong(
+    server: Server, watched: Browsers, scheme: str
+) -> None:
+    """The other pages of a rater are checked in test_rate_session.py."""
+    page = begin(watched(color_scheme=scheme, reduced_motion="reduce").new_page(), server.invite())
     page.keyboard.press("?")
     check_by_axe(page)
     page.keyboard.press("?")
     page.keyboard.press("3")
     check_by_axe(page)
-    page.keyboard.press("Enter")
-    expect(page.locator("#screen")).to_contain_text("1 of")
-    for number in range(1, SOLO):
-        rating.answer_by_keyboard(page, number)
-    check_by_axe(page)
     page.context.set_offline(True)
-    for key in ("1", "5", "n", "Enter"):
-        page.keyboard.press(key)
+    page.keyboard.press("Enter")
     page.get_by_role("button", name="Send again").wait_for()
     check_by_axe(page)
     page.context.set_offline(False)
@@ -400,8 +336,3 @@ def test_axe_finds_nothing_on_the_admins_pages(server: Server, watched: Browsers
     page.get_by_role("button", name="Add and make a link").click()
     expect(page.get_by_label("Link")).to_have_value(re.compile("/invite/"))
     check_by_axe(page)
-
-
-def check_by_axe(page: Page) -> None:
-    found = Axe().run(page).response["violations"]
-    assert [(v["id"], [node["target"] for node in v["nodes"]]) for v in found] == []
