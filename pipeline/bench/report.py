@@ -7,7 +7,7 @@ from rich.table import Table
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure; `bar` is the most that it may be. Without a bar it is there to explain the others."""
+    """One figure; `bar` is the most that it may be, or the least. Without a bar it is there to explain the others."""
 
     shape: str
     what: str
@@ -15,10 +15,13 @@ class Row:
     bar: float | None = None
     says: str = ""
     unit: str = "×"
+    least: bool = False
 
     @property
     def mark(self) -> str:
-        return "" if self.bar is None else "pass" if self.figure <= self.bar else "miss"
+        if self.bar is None:
+            return ""
+        return "pass" if (self.figure >= self.bar if self.least else self.figure <= self.bar) else "miss"
 
     @property
     def shown(self) -> str:
@@ -30,7 +33,7 @@ def table(rows: list[Row], title: str) -> Table:
     for heading, right in (("", 0), ("what", 0), ("reached", 1), ("bar", 1), ("", 0), ("made of", 0)):
         made.add_column(heading, justify="right" if right else "left", overflow="fold")
     for row in rows:
-        bar = "" if row.bar is None else f"≤ {_figure(row.bar, row.unit)}"
+        bar = "" if row.bar is None else f"{'≥' if row.least else '≤'} {_figure(row.bar, row.unit)}"
         colour = {"pass": "green", "miss": "red"}.get(row.mark, "")
         made.add_row(row.shape, row.what, row.shown, bar, f"[{colour}]{row.mark}[/]" if colour else "", row.says)
     return made

@@ -10,7 +10,9 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from app.errors import UserError
+from pipeline.bench import training
 from pipeline.bench.others import __main__ as driver
+from pipeline.bench.others.environments import HERE
 from pipeline.bench.others.inputs import SHAPES, build_file, make
 from pipeline.bench.shapes import Shape
 from pipeline.config import load_build
@@ -58,15 +60,15 @@ def test_only_the_scripts_import_the_other_tools() -> None:
     importing = {
         path.name for path, tree in sources(ROOT) for _, name in imports(path, tree) if name.split(".")[0] in THEIRS
     }
-    assert importing == set(driver.SCRIPTS.values())
+    assert importing == {*driver.SCRIPTS.values(), *training.SCRIPTS.values()}
 
 
 def test_each_tool_has_pinned_versions_and_a_script() -> None:
-    for tool, script in driver.SCRIPTS.items():
-        assert (driver.HERE / script).is_file()
-        pins = (driver.HERE / f"{tool}.txt").read_text("utf-8")
+    for tool, script in {**driver.SCRIPTS, **training.SCRIPTS}.items():
+        assert (HERE / script).is_file()
+        pins = (HERE / f"{tool}.txt").read_text("utf-8")
         assert "torch==" in pins
-    assert "sae-dashboard==0.8.0" in (driver.HERE / "sae-dashboard.txt").read_text("utf-8")
+    assert "sae-dashboard==0.8.0" in (HERE / "sae-dashboard.txt").read_text("utf-8")
 
 
 def test_too_few_prompts_are_refused(tmp_path: Path) -> None:

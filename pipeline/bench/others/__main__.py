@@ -14,7 +14,6 @@ import shutil
 import subprocess
 import sys
 import time
-import venv
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,15 +21,11 @@ from typing import Annotated, Any
 import typer
 
 from app.errors import DartboardError
+from pipeline.bench.others.environments import run_script
 from pipeline.bench.others.inputs import SHAPES, build_file, make
 
-HERE = Path(__file__).parent
 FEATURES = 256  # a batch of sae-dashboard's, its default
 SCRIPTS = {"sae-dashboard": "sae_dashboard_batch.py", "delphi": "delphi_cache.py"}
-AFTER = {
-    "sae-dashboard": ["uninstall", "--yes", "torchvision", "torchaudio"],
-    "delphi": ["install", "--no-deps", "eai-delphi==0.1.3"],
-}
 
 
 class Tool(StrEnum):
@@ -84,32 +79,12 @@ def main(
 
 
 def _other(tool: Tool, folder: Path, inputs: Path, precision: str, threads: int) -> dict[str, Any]:
-    python = _environment(tool, folder / "environments" / tool)
     out = folder / "results"
     out.mkdir(parents=True, exist_ok=True)
-    command = [python, HERE / SCRIPTS[tool], inputs, out, precision, threads]
+    arguments: list[object] = [inputs, out, precision, threads]
     if tool is Tool.SAE_DASHBOARD:
-        command.append(FEATURES)
-    ended = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
-    if ended.returncode:
-        raise DartboardError(f"{tool} failed:\n{ended.stderr[-2000:]}")
-    facts: dict[str, Any] = json.loads(ended.stdout.strip().splitlines()[-1])
-    return facts
-
-
-def _environment(tool: Tool, folder: Path) -> Path:
-    """The Python of the tool's environment, made where it is missing."""
-    python = folder / "bin" / "python"
-    ready = folder / "ready"
-    if not ready.exists():
-        typer.echo(f"Installing {tool} into {folder}, in some minutes", err=True)
-        venv.create(folder, with_pip=True, clear=True)
-        for step in (["install", "--requirement", str(HERE / f"{tool}.txt")], AFTER[tool]):
-            ended = subprocess.run([str(python), "-m", "pip", *step], capture_output=True, text=True, check=False)
-            if ended.returncode:
-                raise DartboardError(f"Installing {tool} failed:\n{ended.stderr[-2000:]}")
-        ready.touch()
-    return python
+        arguments.append(FEATURES)
+    return run_script(tool, folder / "environments" / tool, SCRIPTS[tool], arguments)
 
 
 def _dartboard(inputs: Path, out: Path, workers: int) -> dict[str, Any]:
