@@ -6,14 +6,11 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import fields, replace
-from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
-from httpx import Response
 from jinja2 import meta
-from starlette.testclient import TestClient
 
 import app.rate.routes
 from app.error_pages import ErrorPage, Link
@@ -33,39 +30,9 @@ from app.render import environment
 from app.store.features import FeatureStore
 from app.store.study import Screen, StudyStore
 from app.study.content import Block, Page, Snippet
+from tests.blindness import CANARY, HTMX, Change, Recorder, crawl, received, swap_the_key, unchanged
 from tests.studies import SetClock, counted_tokens
 from tests.web import PAIRS, SOLO, STUDY, Web, answer_form, current_form, frozen, protocol, serve
-
-HTMX = {"HX-Request": "true"}
-
-
-def received(response: Response) -> bytes:
-    """Every byte of a response but its Date."""
-    headers = [(name.lower(), value) for name, value in response.headers.raw if name.lower() != b"date"]
-    return b"\n".join(
-        [str(response.status_code).encode(), *(b": ".join(header) for header in headers), response.content]
-    )
-
-
-class Recorder:
-    """A rater's browser, with a record of everything that it received."""
-
-    def __init__(self, web: Web) -> None:
-        self.web = web
-        self.client: TestClient = web.visitor()
-        self.record: list[tuple[str, bytes]] = []
-
-    def send(self, method: str, path: str, **options: Any) -> Response:
-        response = self.client.request(method, path, **options)
-        self.record.append((f"{method} {path}", received(response)))
-        self.web.clock.forward(seconds=7)
-        return response
-
-    def get(self, path: str, **options: Any) -> Response:
-        return self.send("GET", path, **options)
-
-    def post(self, path: str, **options: Any) -> Response:
-        return self.send("POST", path, **options)
 
 
 def session(web: Web) -> list[tuple[str, bytes]]:
@@ -117,9 +84,6 @@ def session(web: Web) -> list[tuple[str, bytes]]:
     return rater.record
 
 
-Change = Callable[[sqlite3.Connection], None]
-
-
 def recorded(small_store: Path, folder: Path, change: Change) -> list[tuple[str, bytes]]:
     """A rater's session over the frozen study, whose database was changed before the server opened it."""
     with serve(small_store, folder):
@@ -128,36 +92,6 @@ def recorded(small_store: Path, folder: Path, change: Change) -> list[tuple[str,
         change(connection)
     with serve(small_store, folder) as web:
         return session(web)
-
-
-def key_of(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
-    return connection.execute(
-        "SELECT item_id, page, arm, dictionary, feature, stratum FROM item_key ORDER BY 1, 2"
-    ).fetchall()
-
-
-def swap_the_key(connection: sqlite3.Connection) -> None:
-    """Hand each item's key rows to another item of its task."""
-    before = key_of(connection)
-    tasks = dict(connection.execute("SELECT id, task FROM item"))
-    for task in set(tasks.values()):
-        items = sorted(item for item in tasks if tasks[item] == task)
-        own = {item: [row for row in before if row[0] == item] for item in items}
-        for item, other in zip(items, [*items[1:], items[0]], strict=True):
-            for (_, page, *_), (_, _, *identity) in zip(own[item], own[other], strict=True):
-                connection.execute(
-                    "UPDATE item_key SET arm = ?, dictionary = ?, feature = ?, stratum = ? WHERE item_id = ? AND page = ?",
-                    (*identity, item, page),
-                )
-    after = key_of(connection)
-    assert sum(one != other for one, other in zip(before, after, strict=True)) > len(before) * 0.8
-    arms = [[row[2] for row in rows] for rows in (before, after)]
-    assert sorted(arms[0]) == sorted(arms[1])
-    assert arms[0] != arms[1]
-
-
-def unchanged(connection: sqlite3.Connection) -> None:
-    assert key_of(connection)
 
 
 @pytest.fixture(scope="module")
@@ -207,9 +141,6 @@ def test_the_record_shows_a_leak(small_store: Path, tmp_path: Path, monkeypatch:
     assert "GET /rate" in differing
 
 
-CANARY = "canary"
-
-
 @pytest.fixture
 def marked(small_store: Path, tmp_path: Path) -> Iterator[Web]:
     """A study whose arms, dictionaries, model, corpus, site, documents, run and files all bear a canary's name."""
@@ -236,27 +167,6 @@ def marked(small_store: Path, tmp_path: Path) -> Iterator[Web]:
         yield web
 
 
-def addresses(text: str) -> set[str]:
-    found = re.findall(r'(?:href|src|action|hx-get|hx-post)="([^"]*)"', text)
-    found += re.findall(r'url\("?([^")]+)"?\)', text)
-    return {unescape(address) for address in found}
-
-
-def crawl(client: TestClient, *starts: str) -> dict[str, bytes]:
-    """Everything that the links, forms and style sheets of some pages lead to, and what they lead to in turn."""
-    seen: dict[str, bytes] = {}
-    waiting = list(starts)
-    while waiting:
-        address = waiting.pop()
-        if address in seen or address.startswith("#"):
-            continue
-        response = client.get(address)
-        seen[address] = received(response)
-        if response.headers.get("content-type", "").startswith("text/"):
-            waiting += (str(response.url.join(found).raw_path, "ascii") for found in addresses(response.text))
-    return seen
-
-
 def test_canaries_reach_no_rater(marked: Web) -> None:
     name = f"{CANARY}-study"
     rater = marked.study.add_rater(name, f"{CANARY} the rater", "test")
@@ -278,7 +188,7 @@ def test_canaries_reach_no_rater(marked: Web) -> None:
     for path in ("/rate", "/", "/compare"):
         received_ones[f"closed {path}"] = received(client.get(path))
     assert number == SOLO + PAIRS
-    assert any("rate/main.js" in path for path in received_ones)
+    assert {"main.js", "outbox.js"} <= {path.rpartition("/")[2].partition("?")[0] for path in received_ones}
     assert any(".woff2" in path for path in received_ones)
     assert [path for path, body in received_ones.items() if CANARY.encode() in body.lower()] == []
 

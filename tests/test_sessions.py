@@ -19,7 +19,7 @@ def web(small_store: Path, tmp_path: Path) -> Iterator[Web]:
         yield web
 
 
-PUBLIC = {"/healthz", "/login/{token}", "/logout", "/invite/{token}"}
+PUBLIC = {"/healthz", "/login/{token}", "/logout", "/invite/{token}", "/join/{token}"}
 RATING = {
     "/rate",
     "/rate/consent",
@@ -55,7 +55,7 @@ def all_routes(routes: list) -> Iterator[APIRoute]:  # type: ignore[type-arg]
 
 def filled(path: str) -> str:
     """A path with something in each of its places."""
-    for name, value in {"name": STUDY, "index": "0", "group": "q1", "rater_id": "1"}.items():
+    for name, value in {"name": STUDY, "index": "0", "group": "q1", "rater_id": "1", "link_id": "1"}.items():
         path = path.replace(f"{{{name}}}", value)
     assert "{" not in path, f"no value for a parameter of {path}"
     return path
