@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from app.browse.charts import Chart, density_chart
+from app.browse.curves import Curve, curves
 from app.browse.listing import STATES, FeaturePage, Listing, feature_page
 from app.browse.lookup import current_store, feature_url, find_dictionary, random_feature, site_of
 from app.errors import NotFound
@@ -59,6 +60,7 @@ class DictionaryPage:
     columns: tuple[tuple[str, str, bool], ...]
     found: FeaturePage
     compared: tuple[Compared, ...]
+    curves: tuple[Curve, ...]
 
 
 @router.get("")
@@ -80,6 +82,7 @@ def dictionary_page(request: Request, name: str) -> Response:
         columns=COLUMNS,
         found=feature_page(store, dictionary, listing),
         compared=compared(store, dictionary),
+        curves=curves(dictionary.provenance),
     )
     return render(request, "browse/dictionary.html", context)
 
@@ -122,8 +125,9 @@ def spread(curves: dict[str, list[float]], rank: str) -> Spread | None:
 
 
 def provenance(store: FeatureStore, dictionary: Dictionary) -> tuple[tuple[str, str], ...]:
-    """What the build recorded, as (key, text): of this dictionary first, then of the whole store."""
-    records = [("weights SHA-256", dictionary.weights_hash), *dictionary.provenance.items()]
+    """What the build recorded, as (key, text): of this dictionary first, then of the whole store. The curve is drawn instead."""
+    records = [("weights SHA-256", dictionary.weights_hash)]
+    records += [(key, value) for key, value in dictionary.provenance.items() if key != "curve"]
     records += [(f"build: {key}", value) for key, value in store.provenance().items()]
     return tuple(
         (key, value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False))
