@@ -1,15 +1,14 @@
 """The k largest pre-activations of each token, exact on ties: among equal values the lower index wins.
 
 On a CPU this stands beside the encoder product in every token's way, so numba compiles it (`pipeline.kernels`): three to
-seven microseconds a row of 9,216 to 24,576 values, where torch takes 17 to 60. Without numba, and on other devices, torch does it.
+seven microseconds a row of 9,216 to 24,576 values, where torch takes 17 to 60. On other devices torch does it.
 """
-
-import functools
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from pipeline import kernels
 
 
 def top_k(pre: Tensor, k: int, index: Tensor, value: Tensor) -> None:
@@ -17,8 +16,7 @@ def top_k(pre: Tensor, k: int, index: Tensor, value: Tensor) -> None:
 
     The order within a row is not said. Raises FloatingPointError where a value is NaN.
     """
-    kernels = _kernels() if pre.device.type == "cpu" else None
-    if kernels is None:
+    if pre.device.type != "cpu":
         top_k_of_torch(pre, k, index, value)
         return
     if pre.dtype == torch.bfloat16:
@@ -35,8 +33,7 @@ def top_k_sum(pre: Tensor, bias: Tensor, k: int, index: Tensor) -> None:
     Raises FloatingPointError where a sum is NaN.
     """
     value = torch.empty(index.shape)
-    kernels = _kernels() if pre.device.type == "cpu" and pre.dtype == torch.bfloat16 else None
-    if kernels is None:
+    if pre.device.type != "cpu" or pre.dtype != torch.bfloat16:
         top_k(pre.add_(bias) if pre.dtype == torch.float32 else pre.float() + bias, k, index, value)
     elif not kernels.select_sum(
         pre.view(torch.int16).numpy().view(np.uint16), bias.numpy(), k, index.numpy(), value.numpy()
@@ -58,13 +55,3 @@ def top_k_of_torch(pre: Tensor, k: int, index: Tensor, value: Tensor) -> None:
         chosen[tied[row], place[row, column]] = column
     index.copy_(chosen)
     value.copy_(top.values)
-
-
-@functools.cache
-def _kernels() -> Any:
-    """The compiled functions; None where numba is not installed."""
-    try:
-        from pipeline import kernels
-    except ImportError:
-        return None
-    return kernels

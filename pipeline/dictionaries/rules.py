@@ -4,13 +4,13 @@ A collector takes blocks of rows, in order, and keeps indices and values only: w
 next block. On a CUDA device it chooses there, and its codes come back to the CPU.
 """
 
-import functools
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.dictionaries import survivors
 from pipeline.dictionaries.codes import Codes
 from pipeline.topk import top_k
 
@@ -84,10 +84,8 @@ class Cut:
         self.room: tuple[Tensor, Tensor] | None = None  # the same, of a few rows
 
     def add(self, pre: Tensor, rows: slice) -> None:
-        kernels = _kernels() if pre.device.type == "cpu" else None
-        if kernels is None:
-            row, index = torch.gt(pre, self.limit).nonzero(as_tuple=True)
-            self._keep(rows.start, row.bincount(minlength=len(pre)), index.int(), pre[row, index].float())
+        if pre.device.type != "cpu":
+            self._keep(rows.start, *above_of_torch(pre, self.limit))
             return
         if self.room is None:
             size = min(len(pre), ROOMY_ROWS) * pre.shape[1]
@@ -95,11 +93,11 @@ class Cut:
         (index, value), done = self.room, 0
         while done < len(pre):
             left = pre[done:]
+            room = self.limit.numpy(), index.numpy(), value.numpy()
             if pre.dtype == torch.bfloat16:
-                find, bits = kernels.find_half, left.view(torch.int16).numpy().view(np.uint16)
+                counts, filled = survivors.find_half(left.view(torch.int16).numpy().view(np.uint16), *room)
             else:
-                find, bits = kernels.find, left.numpy()
-            counts, filled = find(bits, self.limit.numpy(), index.numpy(), value.numpy())
+                counts, filled = survivors.find(left.numpy(), *room)
             self._keep(rows.start + done, torch.from_numpy(counts), index[:filled].clone(), value[:filled].clone())
             done += len(counts)
 
@@ -121,11 +119,7 @@ class Cut:
         return Codes(start, index, value)
 
 
-@functools.cache
-def _kernels() -> Any:
-    """The compiled functions; None where numba is not installed."""
-    try:
-        from pipeline.dictionaries import survivors
-    except ImportError:
-        return None
-    return survivors
+def above_of_torch(pre: Tensor, limit: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of `pre[row, m]` what is above `limit[m]`, by torch alone, on any device: counts by row, indices and values."""
+    row, index = torch.gt(pre, limit).nonzero(as_tuple=True)
+    return row.bincount(minlength=len(pre)), index.int(), pre[row, index].float()

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.dictionaries import Codes, Dictionary
-from pipeline.dictionaries import rules as module
 from pipeline.dictionaries.dictionary import BLOCK
 from pipeline.dictionaries.normalisation import normalise, undo
+from pipeline.dictionaries.rules import Cut, above_of_torch
 from tests.pipeline.format_rules import Array, jump, relu, top
 
 D = 6
@@ -91,13 +91,17 @@ def test_codes_are_the_rule_with_ties_to_the_lower_index(
     np.testing.assert_array_equal(check(codes, one.m), by_rule(one, x))
 
 
-@pytest.mark.parametrize("name", RULES)
-def test_without_compiled_kernels_codes_are_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = made(name, m=300, k=10, seed=4)
-    x = torch.randn(BLOCK + 9, D, generator=torch.Generator().manual_seed(1))
-    expected = check(one.encode(x), one.m)
-    monkeypatch.setattr(module, "_kernels", lambda: None)
-    np.testing.assert_array_equal(check(one.encode(x), one.m), expected)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_other_devices_do_finds_the_same_survivors(dtype: torch.dtype) -> None:
+    draw = torch.Generator().manual_seed(1)
+    pre, limit = torch.randn(70, 300, generator=draw).to(dtype), torch.rand(300, generator=draw)
+    cut = Cut(len(pre), limit)
+    cut.add(pre, slice(0, len(pre)))
+    counts, index, value = above_of_torch(pre, limit)
+    found = cut.codes()
+    assert torch.equal(found.start.diff(), counts)
+    assert torch.equal(found.index, index)
+    assert torch.equal(found.value, value)
 
 
 @pytest.mark.parametrize("name", RULES)
