@@ -48,7 +48,7 @@ def draw(run: Run, folder: Path, source: str) -> list[Path]:
     paths = []
     for name, chart in charts.items():
         paths.append(folder / f"{name}.svg")
-        _styled(chart).save(paths[-1])
+        styled(chart).save(paths[-1])
     return paths
 
 
@@ -118,7 +118,8 @@ def _histogram(found: Histogram, n: int, m: int, source: str) -> Any:
     )
 
 
-def _styled(chart: Any) -> Any:
+def styled(chart: Any) -> Any:
+    """The house's look: white ground, sans-serif, the legend below."""
     font = "DejaVu Sans, Verdana, sans-serif"
     return (
         chart.properties(width=WIDTH, height=HEIGHT, background="white", padding=12)

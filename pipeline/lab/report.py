@@ -56,18 +56,25 @@ def curves_of_products(run: Run) -> list[Curve]:
 
 def show(run: Run, checks: Sequence[Check], console: Console) -> None:
     """Print one table for each group of checks, and the sweep of m."""
-    for title, rows in groupby(checks, lambda check: check.table):
-        table = _table(title, "check", "recomputed", "over seeds", "theory", "published", "±", "within", "note")
-        for check in rows:
-            table.add_row(*map(escape, _cells(check)))
-        console.print(table)
-    table = _table(f"Sweep of m; n={run.sizes.n}, k={run.sizes.k}, means over seeds", "", *map(str, run.sizes.sweep))
+    show_checks(checks, console)
+    table = markdown_table(
+        f"Sweep of m; n={run.sizes.n}, k={run.sizes.k}, means over seeds", "", *map(str, run.sizes.sweep)
+    )
     for curve in [*curves_of_products(run), *curves_of_fve(run)]:
         table.add_row(escape(curve.label), *(f"{statistics.fmean(values):.3f}" for values in curve.values))
     console.print(table)
 
 
-def _table(title: str, *headings: str) -> Table:
+def show_checks(checks: Sequence[Check], console: Console) -> None:
+    """Print one table for each group of checks."""
+    for title, rows in groupby(checks, lambda check: check.table):
+        table = markdown_table(title, "check", "recomputed", "over seeds", "theory", "published", "±", "within", "note")
+        for check in rows:
+            table.add_row(*map(escape, _cells(check)))
+        console.print(table)
+
+
+def markdown_table(title: str, *headings: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=box.MARKDOWN)
     for number, heading in enumerate(headings):
         table.add_column(heading, justify="left" if number == 0 or heading == "note" else "right", overflow="fold")
@@ -99,10 +106,14 @@ def save(folder: Path, run: Run, checks: Sequence[Check], provenance: dict[str, 
         "histogram": histogram
         and {"norm": histogram.norm, "count": histogram.count.tolist(), "edge": histogram.edge.tolist()},
     }
-    path = folder / "darts.json"
+    return write(folder / "darts.json", json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+
+def write(path: Path, text: str) -> Path:
+    """Raises UserError where the folder cannot be written."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", "utf-8")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}); choose another folder with --out.") from error
     return path

@@ -17,6 +17,8 @@ from pipeline.lab.inner_products import nearest_to
 ACTIVE = 5  # features active in a sample, on average
 TOP = 20  # samples that a reader would see
 MONOSEMANTIC = 0.8  # of the top samples share one feature
+ROUNDING = 1e-9
+BLOCK = 64  # directions at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +26,13 @@ class Purity:
     """Of a set of directions: how much the samples on which each is strongest have in common.
 
     `mean`: the mean share of a direction's top samples that hold one and the same feature, the best one. `monosemantic`: the
-    share of directions where that is at least .8.
+    share of directions where that is at least .8. `beyond`: the mean of the best feature's (share − chance)/(1 − chance), since a
+    feature that is active often is shared by any samples.
     """
 
     mean: float
     monosemantic: float
+    beyond: float
 
 
 def true_features(n: int, h: int, seed: int) -> Tensor:
@@ -56,11 +60,22 @@ def purities(n: int, h: int, samples: int, directions: int, seed: int) -> dict[s
         "random sign": random_sign(directions, n, derive(seed, "directions")),
         "neuron basis": torch.eye(n),
     }
-    found = {kind: _purity((x @ rows.T).topk(TOP, dim=0).indices.T, active) for kind, rows in kinds.items()}
-    return found | {"random samples": _purity(torch.from_numpy(random.integers(0, samples, (directions, TOP))), active)}
+    found = {kind: purity(strongest(x, rows), active) for kind, rows in kinds.items()}
+    return found | {"random samples": purity(torch.from_numpy(random.integers(0, samples, (directions, TOP))), active)}
 
 
-def _purity(top: Tensor, active: Tensor) -> Purity:
+def strongest(x: Tensor, rows: Tensor) -> Tensor:
+    """`top[direction, TOP]`: the samples of `x[sample, n]` with the largest inner products with each of `rows[direction, n]`."""
+    return torch.cat([(x @ some.T).topk(TOP, dim=0).indices.T for some in torch.split(rows, BLOCK)])
+
+
+def purity(top: Tensor, active: Tensor) -> Purity:
     """Of `top[direction, TOP]`, numbers of samples, given `active[sample, feature]`."""
-    hits = torch.stack([active[chosen].sum(0).max() for chosen in top]).double()
-    return Purity(float(hits.mean()) / TOP, float((hits >= MONOSEMANTIC * TOP).double().mean()))
+    chance = active.double().mean(0)
+    hits, beyond = [], []
+    for chosen in torch.split(top, BLOCK):
+        share = active[chosen].double().mean(1)  # of [direction, TOP, feature]
+        hits.append(share.amax(1))
+        beyond.append(((share - chance) / (1 - chance).clamp_min(1 / len(active))).amax(1))
+    best, more = torch.cat(hits), torch.cat(beyond)
+    return Purity(float(best.mean()), float((best >= MONOSEMANTIC - ROUNDING).double().mean()), float(more.mean()))
