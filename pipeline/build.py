@@ -121,7 +121,7 @@ def _build(run: Run, to: Export | None = None) -> None:
     with run.stages.stage("feature store", count, "dictionaries") as advance:
         provenance = _provenance(run)
         config = run.plan.config
-        publish(run.data / "features.sqlite", sites, config.pages, config.seed, provenance, advance)
+        publish(run.data / "features.sqlite", sites, config.pages, config.seed, provenance, run.tables, advance)
 
 
 def _export(group: Group, to: Export) -> None:
@@ -177,17 +177,16 @@ def _second(group: Group, site: SiteConfig) -> PublishedText | None:
 
 
 def _dictionary(group: Group, site: SiteConfig, config: AnyDictionary) -> PublishedDictionary:
-    place = group.place(config)
-    dictionary = place.dictionary()
-    return PublishedDictionary(
-        config=config,
-        load=place.dictionary,
-        summary=place.summary,
+    place, keep = group.place(config), group.keep(site)
+    return PublishedDictionary.of(
+        config,
+        place.dictionary(),
+        place.training(),
         fidelity=place.fidelity(),
-        extra={**dictionary.provenance, **place.training()},
-        second=None if group.second is None else place.second_summary,
-        dead=None if dictionary.dead is None else dictionary.dead.numpy(),
-        tables=functools.partial(group.tables, site, config.name),
+        load=place.dictionary,
+        summary=functools.partial(group.parts.summary, config.name, keep),
+        second=group.second_parts and functools.partial(group.second_parts.summary, config.name, keep),
+        tables=group.tables(site, config.name),
     )
 
 

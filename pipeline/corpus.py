@@ -26,13 +26,22 @@ BATCH = 64  # documents tokenised at a time
 
 @dataclass(frozen=True, slots=True)
 class Contexts:
-    """A drawn sample: `tokens[context, position]`, `document[context]`, `held_out[context]`, and titles by document."""
+    """A drawn sample: `tokens[context, position]`, `document[context]`, `held_out[context]`, and titles by document.
+
+    One that is on disk, in `folder`, is pickled as its place: another process of this computer reads it there.
+    """
 
     tokens: NDArray[np.int32]
     document: NDArray[np.int32]
     held_out: NDArray[np.bool_]
     titles: dict[int, str]
     windows: int  # how many the sample was drawn from
+    folder: Path | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.folder is not None:
+            return load_contexts, (self.folder,)
+        return Contexts, (self.tokens, self.document, self.held_out, self.titles, self.windows)
 
     @property
     def count(self) -> int:
@@ -123,6 +132,7 @@ def load_contexts(folder: Path) -> Contexts:
         held_out=np.load(folder / "held_out.npy"),
         titles=dict(enumerate(facts["titles"])),
         windows=facts["windows"],
+        folder=folder,
     )
 
 

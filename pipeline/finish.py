@@ -1,4 +1,4 @@
-"""Finish a dictionary after the pass: merge its parts, fit its decoder, and judge it on held-out text."""
+"""Finish a dictionary after the pass: fit its decoder, and judge it on held-out text."""
 
 import functools
 import json
@@ -12,7 +12,6 @@ from pipeline.dictionaries import Dictionary
 from pipeline.dictionaries.decoders import Fidelity, fidelity, least_squares
 from pipeline.engines import Shared
 from pipeline.files import write_json
-from pipeline.hits import Keep, Summary, load, save
 from pipeline.passes import Parts
 from pipeline.streaming import Fit, add_moments
 
@@ -38,22 +37,8 @@ class DictionaryFolder:
         """Written last: where it is, the dictionary is finished."""
         return self.folder / "facts.json"
 
-    @property
-    def merged(self) -> Path:
-        return self.folder / "summary.npz"
-
-    @property
-    def second(self) -> Path:
-        return self.folder / "second.npz"
-
     def fidelity(self) -> Fidelity:
         return Fidelity(**json.loads(self.facts.read_text("utf-8")))
-
-    def summary(self) -> Summary:
-        return load(self.merged)
-
-    def second_summary(self) -> Summary:
-        return load(self.second)
 
     def training(self) -> dict[str, Any]:
         """The training curve and its seconds; empty where nothing was trained."""
@@ -82,7 +67,6 @@ class Finishing:
     name: str
     place: DictionaryFolder
     decoder: str  # as the build file says
-    keep: Keep
     parts: Parts
     fit_shards: tuple[int, ...]
 
@@ -93,24 +77,17 @@ def finish(judged: Shared[Judged], job: Finishing) -> str:
     dictionary = Dictionary.load(job.place.directions)
     dictionary = replace(dictionary, decoder=_decoder(dictionary, job, rows.spread))
     dictionary.save(job.place.finished)
-    save(job.parts.summary(job.name, job.keep), job.place.merged)
     write_json(job.place.facts, asdict(fidelity(rows.held_out, rows.fit, dictionary, rows.mean)))
-    return job.name
-
-
-def merge_second(parts: Parts, job: Finishing) -> str:
-    """A piece of work: the summary over the second corpus."""
-    save(parts.summary(job.name, job.keep), job.place.second)
     return job.name
 
 
 def _decoder(dictionary: Dictionary, job: Finishing, spread: float) -> Tensor | None:
     if job.decoder == "least-squares":
-        moments = (part.moment for part in job.parts.of(job.name) if part.moment is not None)
+        moments = (moment for moment, _ in job.parts.sums(job.name) if moment is not None)
         codes = functools.partial(job.parts.codes, job.name, "fitting", job.fit_shards)
         return least_squares(codes, add_moments(moments, spread), dictionary.m)
     if job.decoder == "tied":
-        sums = [part.scale for part in job.parts.of(job.name) if part.scale is not None]
+        sums = [scale for _, scale in job.parts.sums(job.name) if scale is not None]
         above, below = (sum(values) for values in zip(*sums, strict=True))
         rows = dictionary.encoder if dictionary.decoder is None else dictionary.decoder
         return rows * (above / below if below else 0.0)

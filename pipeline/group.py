@@ -5,7 +5,7 @@ Every stage leaves its result in the group's work folder; a build that was stopp
 
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,7 @@ from pipeline.drift import Drifting, drift
 from pipeline.engines import Engine, Shared
 from pipeline.engines.local import Local
 from pipeline.files import write_json
-from pipeline.finish import FITS, DictionaryFolder, Finishing, Judged, finish, merge_second
+from pipeline.finish import FITS, DictionaryFolder, Finishing, Judged, finish
 from pipeline.gguf import plain_model
 from pipeline.hashing import derive, fingerprint
 from pipeline.hits import Keep
@@ -296,7 +296,7 @@ class Group:
     # After the pass.
 
     def finish(self) -> None:
-        """Merge, fit decoders and judge."""
+        """Fit decoders and judge."""
         for site in self.sites:
             jobs = [self._finishing(site, config) for config in self.run.plan.config.of(site)]
             left = [job for job in jobs if not job.place.facts.is_file()]
@@ -304,10 +304,6 @@ class Group:
                 with self.run.stages.stage(f"{site.name}: decoders", len(left), "dictionaries") as advance:
                     for _ in self.run.tables.run(functools.partial(finish, self._judged(site)), left):
                         advance(1)
-            unmerged = [job for job in jobs if not job.place.second.is_file()]
-            if self.second_parts is not None and unmerged:
-                for _ in self.run.tables.run(functools.partial(merge_second, self.second_parts), unmerged):
-                    pass
 
     def tabulate(self, site: SiteConfig) -> None:
         """Make what is known of a site's dictionaries beyond their hits."""
@@ -317,9 +313,9 @@ class Group:
             with self.run.stages.stage(f"{site.name}: tables", len(todo), "tables") as advance:
                 tabulate(tabled, self._judged(site), self.run.tables, advance)
 
-    def tables(self, site: SiteConfig, name: str) -> Tables:
-        """What `tabulate` has made of one dictionary."""
-        return tables(self._tabled(site), name)
+    def tables(self, site: SiteConfig, name: str) -> Callable[[], Tables]:
+        """How to read what `tabulate` has made of one dictionary."""
+        return functools.partial(tables, self._tabled(site), name)
 
     def drift(self, site: SiteConfig) -> dict[str, float] | None:
         """By dictionary, how far bfloat16 drifts from float32; None where nothing is in bfloat16."""
@@ -357,7 +353,7 @@ class Group:
         )
 
     def _finishing(self, site: SiteConfig, config: AnyDictionary) -> Finishing:
-        return Finishing(config.name, self.place(config), config.decoder, self.keep(site), self.parts, self.fit_shards)
+        return Finishing(config.name, self.place(config), config.decoder, self.parts, self.fit_shards)
 
     def _judged(self, site: SiteConfig) -> Shared[Judged]:
         """Given to the workers once, for decoders and tables."""

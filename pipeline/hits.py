@@ -10,15 +10,14 @@ point.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dictionaries import Codes
-from pipeline.files import write_arrays
 from pipeline.hashing import mix
 from pipeline.hit_arrays import Hits, by_strength, chosen, concatenate, gathered
 from pipeline.runs import firsts
@@ -49,24 +48,41 @@ class Summary:
         """By feature, strongest first."""
         return by_strength(self.hits.take(np.flatnonzero(self.role & SAMPLE)))
 
+    def cut(self, width: int) -> "list[Summary]":
+        """The same in blocks of `width` features, each of which counts its features from 0."""
+        m = len(self.totals.count)
+        bounds = np.minimum(np.arange(0, m + width, width), m)
+        places = np.searchsorted(self.hits.feature, bounds)
+        roles = [self.role[first:last] for first, last in pairwise(places.tolist())]
+        hits, bottom = _rebased(self.hits, bounds), _rebased(self.bottom, bounds)
+        return [Summary(*parts) for parts in zip(hits, roles, bottom, self.totals.cut(bounds), strict=True)]
+
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """How much a summary keeps: `top` hits and `sample` hits a feature, the sample's seed, and the unit of the sums."""
+    """How much a summary keeps: `top` hits and `sample` hits a feature, the sample's seed, and the unit of the sums.
+
+    `first` is the feature that the summary counts as 0: other than 0 in a block of a dictionary's features.
+    """
 
     top: int
     sample: int
     seed: int
     unit: float
+    first: int = 0
 
     @classmethod
     def of(cls, top: int, per_quantile: int, seed: int, spread: float) -> "Keep":
         """A surplus of top hits (4×) and of samples (3×), from which near-duplicates go at publishing."""
         return cls(4 * top, 15 * per_quantile, seed, spread * 2.0**-FIXED_POINT_BITS)
 
+    def at(self, first: int) -> "Keep":
+        """The same for a block of features that begins with `first`."""
+        return replace(self, first=first)
+
     def hash(self, feature: NDArray[np.uint32], context: NDArray[np.uint32]) -> NDArray[np.uint32]:
         """What the sample is drawn by: the smallest of each feature are in it; among equals, the lowest context."""
-        key = feature.astype(np.uint64) << np.uint64(32) | context
+        key = feature.astype(np.uint64) + np.uint64(self.first) << np.uint64(32) | context
         return (mix(self.seed, key) >> np.uint64(32)).astype(np.uint32)
 
 
@@ -170,21 +186,10 @@ def merge(summaries: Sequence[Summary], keep: Keep) -> Summary:
     return Summary(hits, role, bottom, Totals.add([summary.totals for summary in summaries]))
 
 
-def save(summary: Summary, path: Path) -> None:
-    parts: dict[str, Hits | Totals] = {"hits": summary.hits, "bottom": summary.bottom, "totals": summary.totals}
-    arrays = {
-        f"{name}.{field.name}": getattr(part, field.name) for name, part in parts.items() for field in fields(part)
-    }
-    write_arrays(path, {**arrays, "role": summary.role})
-
-
-def load(path: Path) -> Summary:
-    with np.load(path) as arrays:
-
-        def read(name: str, kind: type[Hits] | type[Totals]) -> Any:
-            return kind(**{field.name: arrays[f"{name}.{field.name}"] for field in fields(kind)})
-
-        return Summary(read("hits", Hits), arrays["role"], read("bottom", Hits), read("totals", Totals))
+def _rebased(hits: Hits, bounds: NDArray[np.int64]) -> list[Hits]:
+    pieces = hits.cut(np.searchsorted(hits.feature, bounds))
+    firsts_of = bounds[:-1].astype(np.uint32)
+    return [replace(piece, feature=piece.feature - first) for piece, first in zip(pieces, firsts_of, strict=True)]
 
 
 def _choose(parts: Sequence[Hits], keep: Keep) -> tuple[Hits, NDArray[np.uint8]]:

@@ -1,14 +1,16 @@
 """Write the feature store: every summary, dictionary and context into one SQLite file, in one go or not at all."""
 
 import contextlib
+import functools
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -19,22 +21,33 @@ from sqlalchemy.schema import CreateTable
 
 from app.errors import UserError
 from app.store import feature_schema as t
-from app.store.packing import Group, HitColumns, pack, pack_related
+from pipeline.blocks import blocks
 from pipeline.config import NATURAL_SIZE, AnyDictionary, ModelConfig, PagesConfig, SiteConfig
 from pipeline.corpus import Contexts
 from pipeline.dictionaries import Dictionary
 from pipeline.dictionaries.decoders import Fidelity
-from pipeline.facts import FeatureFacts, Peaks, feature_facts, stability
+from pipeline.engines import Piece, Result, Shared
+from pipeline.engines.local import Local
 from pipeline.hashing import derive, mix
-from pipeline.hit_arrays import Hits, chosen, concatenate, strength_order
-from pipeline.hits import TOP, Keep, Summary
-from pipeline.pages import Pages, pages, top_page
+from pipeline.hits import Keep
+from pipeline.rows import (
+    Block,
+    Entry,
+    FeatureRows,
+    ReadText,
+    SiteRows,
+    SomeContexts,
+    Summarised,
+    context_rows,
+    feature_rows,
+)
 from pipeline.sample import Statistics
-from pipeline.shown import Shown, output_rows
-from pipeline.tables import NO_TABLES, Outputs, Tables
+from pipeline.shown import Shown
+from pipeline.tables import Tables, no_tables
 from pipeline.text import TokenText
 
 PAGE_SIZE = 16_384  # rows of some kilobytes leave less of a page empty than in SQLite's usual 4,096
+CONTEXTS = 512  # whose rows are made at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +71,32 @@ class PublishedText:
 
 @dataclass(frozen=True, slots=True)
 class PublishedDictionary:
-    """`second` gives the summary over the second text, where there is one; `dead[m]`: marked so by its training."""
+    """`dead[m]`: can't fire, or marked so by its training. What is called is called by workers, and must be picklable.
+
+    `second` gives summaries over the second text, where there is one.
+    """
 
     config: AnyDictionary
-    load: Callable[[], Dictionary]
-    summary: Callable[[], Summary]
+    k: int | None
+    rule: str
+    signed: bool
+    dead: NDArray[np.bool_]
     fidelity: Fidelity
     extra: dict[str, Any]  # training curve, seconds
-    second: Callable[[], Summary] | None = None
-    dead: NDArray[np.bool_] | None = None
-    tables: Callable[[], Tables] = lambda: NO_TABLES
+    load: Callable[[], Dictionary]
+    summary: Summarised
+    second: Summarised | None = None
+    tables: Callable[[], Tables] = no_tables
+
+    @classmethod
+    def of(cls, config: AnyDictionary, dictionary: Dictionary, extra: dict[str, Any], **rest: Any) -> Self:
+        """With what the dictionary itself says."""
+        largest = torch.linalg.vector_norm(dictionary.encoder, torch.inf, dim=1).numpy()
+        dead = ~np.isfinite(largest) | (largest == 0)
+        if dictionary.dead is not None:
+            dead |= dictionary.dead.numpy()
+        facts = {**dictionary.provenance, **extra}
+        return cls(config, dictionary.k, dictionary.rule, dictionary.signed, dead, extra=facts, **rest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +120,17 @@ def publish(
     config: PagesConfig,
     seed: int,
     provenance: dict[str, Any],
+    engine: Local,
     advance: Callable[[int], None],
 ) -> None:
-    """Replace the store at `path`; `advance` is told of dictionaries as they are written.
+    """Replace the store at `path`; `engine` makes its rows, `advance` is told of dictionaries as they are written.
 
     Raises UserError where the disk is full.
     """
     temporary = path.with_name(f".{path.name}.part")  # one build at a time: what a killed one left is overwritten
     try:
         with _writing(temporary) as connection:
-            _write(connection, sites, config, seed, provenance, advance)
+            _write(connection, sites, config, seed, provenance, engine, advance)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -144,6 +174,7 @@ def _write(
     config: PagesConfig,
     seed: int,
     provenance: dict[str, Any],
+    engine: Local,
     advance: Callable[[int], None],
 ) -> None:
     rows = [{"key": key, "value": value} for key, value in provenance.items()]
@@ -153,11 +184,9 @@ def _write(
     ids = {name: number for number, name in enumerate(names)}
     first = _Numbers()
     for site_id, site in enumerate(sites):
-        writer = _SiteWriter(connection, site, site_id, first, ids, config)
+        writer = _SiteWriter(connection, site, site_id, first, ids, config, engine)
         writer.site()
-        for dictionary in site.dictionaries:
-            writer.dictionary(dictionary)
-            advance(1)
+        writer.dictionaries(advance)
         writer.contexts(derive(seed, "pool", site.config.name))
         first = writer.following()
 
@@ -181,18 +210,32 @@ class _SiteWriter:
     first: _Numbers
     ids: dict[str, int]  # of dictionaries, by name
     config: PagesConfig
-    texts: list[tuple[PublishedText, _Numbers, Shown]] = field(init=False)  # the text, and the second one
+    engine: Local
+    texts: list[tuple[PublishedText, _Numbers]] = field(init=False)  # the text, and the second one
+    used: list[NDArray[np.bool_]] = field(init=False)  # contexts that some hit names, for each text
+    rows: Shared[SiteRows] = field(init=False)
 
     def __post_init__(self) -> None:
         self.texts = []
         first = self.first
         for one in (self.work.text, self.work.second):
             if one is not None:
-                self.texts.append((one, first, Shown(one.contexts.tokens, self.work.tokens)))
+                self.texts.append((one, first))
                 first = first.after(one.contexts)
+        self.used = [np.zeros(one.contexts.count, bool) for one, _ in self.texts]
+        self.rows = self.engine.share(self._shared())
+
+    def _shared(self) -> SiteRows:
+        work = self.work
+        read = [ReadText(Shown(one.contexts, work.tokens), first.context, one.unmasked) for one, first in self.texts]
+        entries = [
+            Entry(one.dead, one.signed, one.summary, one.second if work.second is not None else None, one.tables)
+            for one in work.dictionaries
+        ]
+        return SiteRows(tuple(read), work.keep, self.config, tuple(entries), self.ids)
 
     def following(self) -> _Numbers:
-        last, first, _ = self.texts[-1]
+        last, first = self.texts[-1]
         return first.after(last.contexts)
 
     def site(self) -> None:
@@ -221,36 +264,37 @@ class _SiteWriter:
             "drift": work.drift,
         }
         _insert(self.connection, t.site, [row])
-        for one, first, _ in self.texts:
+        for one, first in self.texts:
             titles = [{"id": first.document + number, "title": title} for number, title in one.contexts.titles.items()]
             _insert(self.connection, t.document, titles)
 
-    def dictionary(self, published: PublishedDictionary) -> None:
-        dictionary = published.load()
+    def dictionaries(self, advance: Callable[[int], None]) -> None:
+        """Blocks of features are made on all workers, and written in order as they come."""
+        dictionaries = self.work.dictionaries
+        pieces = [Block(entry, n) for entry, one in enumerate(dictionaries) for n in range(blocks(len(one.dead)))]
+        made = self.engine.run(functools.partial(feature_rows, self.rows), pieces)
         with ThreadPoolExecutor(1) as aside:
-            self._dictionary(published, dictionary, aside.submit(dictionary.hash))
+            hashes = [aside.submit(_hash, one.load) for one in dictionaries]
+            for entry, mine in groupby(_in_order(pieces, made), lambda found: found[0].entry):
+                published, number = dictionaries[entry], self.ids[dictionaries[entry].config.name]
+                frequencies = []
+                for _, rows in mine:
+                    self._block(number, rows)
+                    frequencies.append(rows.frequency)
+                self._dictionary(published, number, np.concatenate(frequencies), hashes[entry].result())
+                advance(1)
 
-    def _dictionary(self, published: PublishedDictionary, dictionary: Dictionary, weights_hash: Future[str]) -> None:
-        summary, tables = published.summary(), published.tables()
-        second = published.second() if published.second is not None and self.work.second is not None else None
-        tokens, keep, config = self.work.text.contexts.tokens, self.work.keep, published.config
-        order = strength_order(summary.hits)
-        page = pages(summary, order, tokens, keep, self.config)
-        top = page.hits.heads(page.groups["top"])
-        largest = torch.linalg.vector_norm(dictionary.encoder, torch.inf, dim=1).numpy()
-        dead = ~np.isfinite(largest) | (largest == 0)
-        facts = feature_facts(
-            summary,
-            order,
-            top,
-            tokens,
-            unmasked=self.work.text.unmasked,
-            unit=keep.unit,
-            wanted=self.config.top,
-            dead=dead if published.dead is None else dead | published.dead,
-            signed=dictionary.signed,
-        )
-        frequency, fidelity, number = facts.frequency, published.fidelity, self.ids[config.name]
+    def _block(self, number: int, rows: FeatureRows) -> None:
+        for table, columns in ((t.feature, rows.feature), (t.hit, rows.hit), (t.relation, rows.relation)):
+            ids = [number] * len(columns["feature" if "feature" in columns else "index"])
+            _insert_columns(self.connection, table, {"dictionary_id": ids, **columns})
+        for used, some in zip(self.used, rows.used, strict=True):
+            used[some] = True
+
+    def _dictionary(
+        self, published: PublishedDictionary, number: int, frequency: NDArray[np.float64], weights_hash: str
+    ) -> None:
+        tables, config, fidelity = published.tables(), published.config, published.fidelity
         row = {
             "id": number,
             "name": config.name,
@@ -259,10 +303,10 @@ class _SiteWriter:
             "kind": config.kind,
             "trained": config.kind == "file" or config.kind.endswith("-sae"),
             "site_id": self.id,
-            "m": dictionary.m,
+            "m": len(frequency),
             "natural_size": config.kind in NATURAL_SIZE,
-            "k": dictionary.k,
-            "rule": dictionary.rule,
+            "k": published.k,
+            "rule": published.rule,
             "encoding": config.encoding,
             "decoder": config.decoder,
             "seed": config.seed,
@@ -277,91 +321,10 @@ class _SiteWriter:
             "above_10pct": float((frequency > 0.1).mean()),
             "ce_recovered": tables.ce_recovered,
             "kl_score": tables.kl_score,
-            "weights_hash": weights_hash.result(),
+            "weights_hash": weights_hash,
             "provenance": {"config": config.model_dump(mode="json"), **published.extra},
         }
         _insert(self.connection, t.dictionary, [row])
-        found: list[tuple[Pages, int]] = [(page, 0), (top_page(summary.bottom, tokens, self.config.top, "bottom"), 0)]
-        frequency_there = alike = np.full(dictionary.m, np.nan)
-        if second is not None and self.work.second is not None:
-            there = self.work.second.contexts.tokens
-            shown = top_page(chosen(second.hits, (second.role & TOP) > 0), there, self.config.top, "second")
-            found.append((shown, 1))
-            frequency_there = second.totals.count / self.work.second.unmasked
-            alike = stability(Peaks.of(top, tokens), Peaks.of(shown.hits, there), dictionary.m)
-        self._features(number, facts, top, frequency_there, alike, tables.outputs)
-        self._hits(number, found)
-        self._tables(number, tables)
-
-    def _features(
-        self,
-        number: int,
-        facts: FeatureFacts,
-        top: Hits,
-        second_frequency: NDArray[np.float64],
-        second_stability: NDArray[np.float64],
-        outputs: Outputs | None,
-    ) -> None:
-        m = len(facts.count)
-        hits = facts.top_hit[facts.top_hit >= 0]
-        tokens = np.full(m, "", object)
-        tokens[facts.top_hit >= 0] = self.texts[0][2].tokens_at(top.context[hits], top.peak[hits])
-        columns: dict[str, Any] = {
-            "dictionary_id": [number] * m,
-            "index": range(m),
-            "top_token": tokens.tolist(),
-            "second_frequency": _nullable(second_frequency),
-            "second_stability": _nullable(second_stability),
-            "outputs": [None] * m if outputs is None else list(output_rows(outputs, self.work.tokens)),
-        }
-        for column in fields(facts):
-            if column.name != "top_hit":
-                values = getattr(facts, column.name)
-                if values is None:
-                    columns[column.name] = [None] * m
-                else:
-                    columns[column.name] = values if isinstance(values, list) else _nullable(values)
-        _insert_columns(self.connection, t.feature, columns)
-
-    def _hits(self, number: int, found: Sequence[tuple[Pages, int]]) -> None:
-        """One row a feature, of the hits of all its pages; beside each page the number of its text."""
-        parts: list[Hits] = []
-        groups: dict[Group, NDArray[np.int64]] = {}
-        place = 0
-        for page, which in found:
-            _, first, shown = self.texts[which]
-            hits = shown.on_leaders(page.hits)
-            parts.append(replace(hits, context=hits.context + np.uint32(first.context)))
-            groups |= {cast(Group, group): places + place for group, places in page.groups.items()}
-            place += len(hits)
-        hits, rank = concatenate(parts), np.arange(place)
-        if sum(len(part) > 0 for part in parts) > 1:
-            order = np.argsort(hits.feature.astype(np.int64) << 32 | hits.context, kind="stable")
-            hits, rank[order] = hits.take(order), np.arange(place)
-        columns = HitColumns(
-            hits.feature, hits.context, hits.value, hits.peak, hits.active, hits.positions, hits.values
-        )
-        blobs = list(pack(columns, {group: rank[places] for group, places in groups.items()}))
-        _insert_columns(
-            self.connection,
-            t.hit,
-            {
-                "dictionary_id": [number] * len(blobs),
-                "feature": [feature for feature, _ in blobs],
-                "blob": [blob for _, blob in blobs],
-            },
-        )
-
-    def _tables(self, number: int, tables: Tables) -> None:
-        rows = [
-            (number, feature, self.ids[related.other], related.kind, blob)
-            for related in tables.related
-            for feature, blob in enumerate(pack_related(related.feature, related.value))
-            if blob
-        ]
-        names = [column.name for column in t.relation.columns]
-        columns = zip(*sorted(rows), strict=True) if rows else [[] for _ in names]
-        _insert_columns(self.connection, t.relation, dict(zip(names, map(list, columns), strict=True)))
         comparisons = [
             {"dictionary_id": number, "other_id": self.ids[one.other], "mmcs": one.mmcs, "curves": one.curves}
             for one in tables.comparisons
@@ -370,25 +333,36 @@ class _SiteWriter:
 
     def contexts(self, seed: int) -> None:
         """The contexts that some hit names, and the pool, which is of the first text alone."""
-        for number, (one, first, shown) in enumerate(self.texts):
-            contexts = one.contexts
-            pool = np.zeros(contexts.count, bool)
+        pieces = []
+        for number, ((one, _), used) in enumerate(zip(self.texts, self.used, strict=True)):
+            count = one.contexts.count
+            pool = np.zeros(count, bool)
             if number == 0:
-                drawn = np.argsort(mix(seed, np.arange(contexts.count)), kind="stable")[: self.config.pool]
-                pool[drawn] = True
-            rows = [
-                {
-                    "id": first.context + context,
-                    "site_id": self.id,
-                    "document_id": first.document + int(contexts.document[context]),
-                    "held_out": bool(contexts.held_out[context]),
-                    "pool": bool(pool[context]),
-                    "tokens": shown.strings(context),
-                    "masked": np.flatnonzero(~one.allowed[context]).tolist(),
-                }
-                for context in np.flatnonzero(shown.used | pool).tolist()
-            ]
-            _insert(self.connection, t.context, rows)
+                pool[np.argsort(mix(seed, np.arange(count)), kind="stable")[: self.config.pool]] = True
+            wanted = np.flatnonzero(used | pool)
+            for some in np.split(wanted, range(CONTEXTS, len(wanted), CONTEXTS)):
+                pieces.append(SomeContexts(number, some, ~one.allowed[some], pool[some]))
+        made = self.engine.run(functools.partial(context_rows, self.rows), pieces)
+        for piece, columns in _in_order(pieces, made):
+            first = self.texts[piece.text][1].document
+            columns["document_id"] = [first + document for document in columns["document_id"]]
+            columns["site_id"] = [self.id] * len(piece.context)
+            _insert_columns(self.connection, t.context, columns)
+
+
+def _in_order(pieces: Sequence[Piece], made: Iterable[tuple[Piece, Result]]) -> Iterator[tuple[Piece, Result]]:
+    """Results in the order of their pieces; those that come too early wait."""
+    early: dict[int, Result] = {}
+    found = iter(made)
+    for piece in pieces:
+        while id(piece) not in early:
+            other, result = next(found)
+            early[id(other)] = result
+        yield piece, early.pop(id(piece))
+
+
+def _hash(load: Callable[[], Dictionary]) -> str:
+    return load().hash()
 
 
 def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
@@ -403,11 +377,3 @@ def _insert_columns(connection: Connection, table: Table, columns: dict[str, Seq
     if rows:
         places = ", ".join("?" * len(columns))
         connection.exec_driver_sql(f'INSERT INTO "{table.name}" ({names}) VALUES ({places})', rows)
-
-
-def _nullable(values: NDArray[Any]) -> list[Any]:
-    """As Python's values, NaN as None."""
-    listed: list[Any] = values.tolist()
-    if values.dtype.kind == "f" and np.isnan(values).any():
-        return [None if value != value else value for value in listed]  # noqa: PLR0124 (NaN alone differs from itself)
-    return listed

@@ -8,42 +8,48 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.corpus import Contexts
 from pipeline.hit_arrays import Hits
 from pipeline.tables import Outputs
-from pipeline.text import REPLACEMENT, TokenText
+from pipeline.text import TokenText
+
+CONTEXTS_AT_A_TIME = 4096
+LEADERS_KEPT = 4096  # contexts
 
 
 class Shown:
-    """The contexts `tokens[context, position]` of a text; `used[context]` notes those that hits name."""
+    """The contexts of a text as they are shown. Where tokens are joined is found out when it is asked for, and kept."""
 
-    def __init__(self, tokens: NDArray[np.int32], text: TokenText) -> None:
-        self.tokens = tokens
+    def __init__(self, contexts: Contexts, text: TokenText) -> None:
+        self.contexts = contexts
         self.text = text
-        self.used = np.zeros(len(tokens), bool)
+        ids = _ids(contexts.tokens)
+        self._broken = np.zeros(int(ids.max(initial=0)) + 1, bool)  # by token: a part of a character
+        self._broken[ids] = text.learn(ids)
         self._leaders: dict[int, NDArray[np.int64]] = {}  # of contexts in which tokens are joined
 
     def strings(self, context: int) -> list[str]:
-        return self.text.show(self.tokens[context].tolist())[0]
+        return self.text.show(self.contexts.tokens[context].tolist())[0]
 
     def tokens_at(self, context: NDArray[np.integer], position: NDArray[np.integer]) -> list[str]:
         """What stands at some positions, joined tokens whole."""
-        self._use(context)
+        leaders = self._leaders_of(context)
         found = []
-        places = zip(context.tolist(), position.tolist(), self.tokens[context, position].tolist(), strict=True)
-        for one, at, token in places:
-            leaders = self._leaders.get(one)
-            found.append(self.text.single(token) if leaders is None else self.strings(one)[int(leaders[at])])
+        tokens = self.contexts.tokens[context, position].tolist()
+        for one, at, token in zip(context.tolist(), position.tolist(), tokens, strict=True):
+            mine = leaders.get(one)
+            found.append(self.text.single(token) if mine is None else self.strings(one)[int(mine[at])])
         return found
 
     def on_leaders(self, hits: Hits) -> Hits:
         """Hits with joined tokens at their leader, by the extreme of their activations."""
-        self._use(hits.context)
-        joined = np.array(sorted(self._leaders), np.int64)
-        if not len(joined) or not np.isin(hits.context, joined).any():
+        found = self._leaders_of(hits.context)
+        if not found:
             return hits
-        leaders = np.tile(np.arange(self.tokens.shape[1], dtype=np.uint16), (len(joined) + 1, 1))
+        joined = np.array(sorted(found), np.int64)
+        leaders = np.tile(np.arange(self.contexts.length, dtype=np.uint16), (len(joined) + 1, 1))
         for number, context in enumerate(joined.tolist()):
-            leaders[number] = self._leaders[context]
+            leaders[number] = found[context]
         row = np.minimum(np.searchsorted(joined, hits.context), len(joined) - 1)
         row = np.where(joined[row] == hits.context, row, len(joined))  # the last row moves nothing
         owner = np.repeat(np.arange(len(hits)), hits.active)
@@ -60,14 +66,26 @@ class Shown:
             values=np.where(smallest < 0, smallest, largest),
         )
 
-    def _use(self, context: NDArray[np.integer]) -> None:
-        before = self.used.copy()
-        self.used[context] = True
-        new = np.flatnonzero(self.used & ~before)
-        ids = np.unique(self.tokens[new])
-        broken = [token for token in ids.tolist() if REPLACEMENT in self.text.single(token)]
-        for one in new[np.isin(self.tokens[new], broken).any(1)].tolist():
-            self._leaders[one] = self.text.show(self.tokens[one].tolist())[1]
+    def _leaders_of(self, context: NDArray[np.integer]) -> dict[int, NDArray[np.int64]]:
+        """By context, of those of the given ones in which tokens are joined."""
+        some = np.unique(context)
+        some = some[self._broken[self.contexts.tokens[some]].any(1)]
+        if len(self._leaders) > LEADERS_KEPT:
+            self._leaders.clear()
+        for one in some.tolist():
+            if one not in self._leaders:
+                self._leaders[one] = self.text.show(self.contexts.tokens[one].tolist())[1]
+        return {one: self._leaders[one] for one in some.tolist()}
+
+
+def _ids(tokens: NDArray[np.int32]) -> NDArray[np.int64]:
+    """The tokens that a text has, ascending; read a piece at a time."""
+    present = np.zeros(0, bool)
+    for first in range(0, len(tokens), CONTEXTS_AT_A_TIME):
+        some = np.bincount(tokens[first : first + CONTEXTS_AT_A_TIME].reshape(-1), minlength=len(present)) > 0
+        some[: len(present)] |= present
+        present = some
+    return np.flatnonzero(present)
 
 
 def output_rows(outputs: Outputs, text: TokenText) -> Iterator[str]:

@@ -43,6 +43,15 @@ class Outputs:
     bottom_token: NDArray[np.int32]
     bottom_value: NDArray[np.float32]
 
+    def cut(self, features: slice) -> "Outputs":
+        """Those of some features."""
+        return Outputs(
+            self.top_token[features],
+            self.top_value[features],
+            self.bottom_token[features],
+            self.bottom_value[features],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Tables:
@@ -57,4 +66,6 @@ class Tables:
     comparisons: tuple[Comparison, ...] = ()
 
 
-NO_TABLES = Tables()
+def no_tables() -> Tables:
+    """Where none were made."""
+    return Tables()

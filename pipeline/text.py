@@ -72,6 +72,10 @@ class TokenText:
             string = self._single[token] = self._after_anchor([token])
         return string
 
+    def learn(self, ids: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Decode tokens ahead, each by itself; tells which of them are a part of a character alone."""
+        return np.array([REPLACEMENT in self.single(token) for token in ids.tolist()], bool)
+
     def _after_anchor(self, ids: Sequence[int]) -> str:
         return self._decode([*self._anchor, *ids]).removeprefix(self._anchor_text)
 

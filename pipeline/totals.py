@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,11 +65,24 @@ class Totals:
             filling=np.add.reduceat(filling, first) if len(first) else filling,
         )
 
+    def cut(self, bounds: NDArray[np.int64]) -> "list[Totals]":
+        """Of consecutive features, `[bounds[i], bounds[i + 1])`, each counting its features from 0."""
+        places = np.searchsorted(self.bins, bounds * (SIDES * BINS))
+        pieces = []
+        for (first, last), (begin, end) in zip(pairwise(bounds.tolist()), pairwise(places.tolist()), strict=True):
+            columns = {name: getattr(self, name)[first:last] for name in _BY_FEATURE}
+            bins = self.bins[begin:end] - np.uint32(first * SIDES * BINS)
+            pieces.append(Totals(**columns, bins=bins, filling=self.filling[begin:end]))
+        return pieces
+
     def histogram(self, side: int = 0) -> NDArray[np.int64]:
         """`histogram[m, BINS]` of the activations above zero, or (side 1) of the size of those below."""
         dense = np.zeros((len(self.count), SIDES, BINS), np.int64)
         dense.reshape(-1)[self.bins] = self.filling
         return dense[:, side]
+
+
+_BY_FEATURE = ("count", "negative", "contexts", "sum", "max", "min")
 
 
 def count_totals(

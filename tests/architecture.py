@@ -14,7 +14,7 @@ HEAVY = ("torch", "transformers")
 WEB = ("fastapi", "starlette", "jinja2", "uvicorn")
 PIPELINE_MAY_IMPORT = ("app.__version__", "app.errors", "app.settings", "app.toml")
 MARKUP_MODULES = ("app/render.py", "app/rate/pages.py")
-STORE_MODULES = ("pipeline/publish.py", "pipeline/published.py")
+STORE_MODULES = ("pipeline/publish.py", "pipeline/published.py", "pipeline/rows.py")
 # What app/study may import: nothing here can open a file, a database or a connection.
 PURE = (
     *("__future__", "abc", "base64", "bisect", "collections", "copy", "dataclasses", "datetime", "enum", "fractions"),

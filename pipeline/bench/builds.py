@@ -1,6 +1,5 @@
 """Builds as `dartboard build` makes them, timed: distance to the limit, further dictionaries, bytes and memory."""
 
-import functools
 import subprocess
 import sys
 import threading
@@ -14,11 +13,8 @@ from rich.console import Console
 from pipeline import build as building
 from pipeline.bench.limits import forward_alone, product_alone, warm
 from pipeline.bench.shapes import Ground
-from pipeline.engines import silent
 from pipeline.engines.local import Local
-from pipeline.group import Group, Run, groups
-from pipeline.hits import Keep, save
-from pipeline.passes import Parts
+from pipeline.group import Run
 from pipeline.plan import Plan
 from pipeline.progress import Stages
 from pipeline.published import HitBytes, hit_bytes
@@ -81,27 +77,7 @@ def timed_build(plan: Plan, data: Path, engine: Local) -> tuple[float, dict[str,
         building._build(run)
         total = time.perf_counter() - begun
         left_out = sum(seconds for name, seconds in stages.seconds.items() if name.endswith(NOT_COUNTED))
-        merging = _merge_again(run, engine)
-    return total - left_out + merging, {**stages.seconds, "merging": merging}
-
-
-def _merge_again(run: Run, engine: Local) -> float:
-    """Seconds to merge the parts of the pass, which a build does where it fits decoders: that stage is not counted."""
-    seconds = 0.0
-    for sites in groups(run.plan.config.sites):
-        group = Group(run, sites)
-        for site in sites:
-            names = [config.name for config in run.plan.config.of(site)]
-            work = functools.partial(_merge, group.parts, group.keep(site), run.data / "merged")
-            begun = time.perf_counter()
-            for _ in engine.run(work, names, silent):
-                pass
-            seconds += time.perf_counter() - begun
-    return seconds
-
-
-def _merge(parts: Parts, keep: Keep, folder: Path, name: str) -> None:
-    save(parts.summary(name, keep), folder / f"{name}.npz")
+    return total - left_out, dict(stages.seconds)
 
 
 def peak_memory(ground: Ground, data: Path, workers: int, contexts: int) -> int:

@@ -14,15 +14,15 @@ import os
 import socket
 import tempfile
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
 from app.errors import DartboardError, UserError
 from pipeline.engines import Piece, Progress, Result, Shared, T, silent
-from pipeline.engines.actor import LISTEN_SECONDS, TALK, Actor, Done, Hand, Job, Kept, Stored, versions
-from pipeline.engines.buffers import pack, unpack
+from pipeline.engines.actor import LISTEN_SECONDS, TALK, Actor, Hand, Stored, versions
+from pipeline.engines.buffers import pack
+from pipeline.engines.tasks import Found, Gathering, Singly, Tasks
 
 ATTEMPTS = 4  # at a piece; as many starts for each worker may fail in succession
 STARVED_SECONDS = 300.0  # without any worker
@@ -31,7 +31,7 @@ LONGEST_FOLDER = 30  # characters: Ray's sockets are below it, and a socket's pa
 
 
 class RayEngine:
-    """See Engine and Keeps. Workers are started when first needed and live until the block ends.
+    """See Engine and Gathers. Workers are started when first needed and live until the block ends.
 
     `address` is a cluster's, "auto" that of the cluster that this computer belongs to; None starts one here that ends with
     the block. `workers` None means as many as there is room for. Raises UserError where Ray isn't installed, no cluster
@@ -84,15 +84,23 @@ class RayEngine:
         self, work: Callable[[Piece], Result], pieces: Sequence[Piece], progress: Progress = silent
     ) -> Iterator[tuple[Piece, Result]]:
         """See Engine. Arrays in a piece must not be changed: workers may share them."""
-        for done in self._do(work, pieces, progress, fetch=True):
-            yield pieces[done.job.number], done.value
+        for (number,), value in self._do(Singly(len(pieces), self._stores(work, pieces)), progress):
+            yield pieces[number], value
 
-    def keep(
-        self, work: Callable[[Piece], Result], pieces: Sequence[Piece], progress: Progress = silent
-    ) -> Iterator[tuple[Piece, Shared[Result]]]:
-        """See Keeps."""
-        for done in self._do(work, pieces, progress, fetch=False):
-            yield pieces[done.job.number], Kept(done.result, done.job.stored)
+    def gather(
+        self,
+        work: Callable[[Piece], Result],
+        merge: Callable[[Sequence[Result]], Result],
+        pieces: Sequence[Piece],
+        progress: Progress = silent,
+    ) -> Iterator[tuple[list[Piece], Result]]:
+        """See Gathers, and the module `tasks`."""
+        tasks = Gathering(len(pieces), self._stores(work, pieces), self._ray.put, merge, self.workers)
+        for numbers, value in self._do(tasks, progress):
+            yield [pieces[number] for number in numbers], value
+
+    def _stores(self, work: Callable[[Piece], Result], pieces: Sequence[Piece]) -> Callable[[int], Any]:
+        return lambda number: self._ray.put((work, pieces[number]))
 
     # The cluster.
 
@@ -149,27 +157,21 @@ class RayEngine:
 
     # A run.
 
-    def _do(
-        self, work: Callable[[Piece], Result], pieces: Sequence[Piece], progress: Progress, fetch: bool
-    ) -> Iterator[Done]:
-        left = deque(Job(number) for number in range(len(pieces)))
+    def _do(self, tasks: Tasks, progress: Progress) -> Iterator[Found]:
         fed = time.monotonic()
-        done: Done | None = None
         for hand in self._hands:
             hand.greet()
         try:
-            while left or self._busy() or done is not None:
-                self._hire(min(self.workers, len(left) + len(self._busy())))
+            while (found := tasks.ready()) or tasks.left or self._busy():
+                self._hire(min(self.workers, tasks.left + len(self._busy())))
                 for hand in self._hands:
-                    if left and hand.idle:
-                        job = left.popleft()
-                        job.stored = job.stored or self._ray.put((work, pieces[job.number]))
-                        hand.take(job)
-                if done is not None:  # and nobody waits while the caller has it
-                    yield done
-                    done, fed = None, time.monotonic()
+                    if hand.idle:
+                        tasks.give(hand)
+                if found:  # and nobody waits while the caller has it
+                    yield found
+                    fed = time.monotonic()
                     continue
-                done = self._listen(left, progress, fetch)
+                self._listen(tasks, progress)
                 if any(hand.greeting is None for hand in self._hands):
                     fed = time.monotonic()
                 elif time.monotonic() - fed > STARVED_SECONDS:
@@ -181,10 +183,11 @@ class RayEngine:
             self._dismiss(self._busy())
 
     def _busy(self) -> list[Hand]:
-        return [hand for hand in self._hands if hand.job is not None]
+        """Those that are at work, or hold what they have made."""
+        return [hand for hand in self._hands if hand.job is not None or hand.held]
 
-    def _listen(self, left: deque[Job], progress: Progress, fetch: bool) -> Done | None:
-        """Wait until a worker says something, LISTEN_SECONDS at most; gives a piece where one is done."""
+    def _listen(self, tasks: Tasks, progress: Progress) -> None:
+        """Wait until a worker says something, LISTEN_SECONDS at most."""
         said = {
             ref: hand for hand in self._hands for ref in (hand.greeting, hand.told, hand.finished) if ref is not None
         }
@@ -192,18 +195,21 @@ class RayEngine:
         for hand in self._hands:
             hand.ask()
         if not ready:
-            return None
+            return
         (ref,) = ready
         hand = said[ref]
         lost = self._ray.exceptions.RayActorError, self._ray.exceptions.ObjectLostError
+        input_lost = False
         try:
-            return self._hear(hand, ref, progress, fetch)
+            self._hear(hand, ref, tasks, progress)
+            return
         except self._ray.exceptions.RayTaskError as error:
             cause = error.cause
             if not isinstance(cause, lost):
                 if isinstance(cause, Exception) and not isinstance(cause, DartboardError):
                     cause.add_note(str(error))
                 raise cause from None
+            input_lost = True
         except lost as error:
             if getattr(error, "actor_init_failed", False):
                 raise UserError(
@@ -213,33 +219,30 @@ class RayEngine:
             raise DartboardError(
                 f"Ray failed ({_first_line(error)}); once that is mended, run again: it goes on from here."
             ) from error
-        self._lose(hand, left)
-        return None
+        self._lose(hand, tasks, input_lost)
 
-    def _hear(self, hand: Hand, ref: Any, progress: Progress, fetch: bool) -> Done | None:
+    def _hear(self, hand: Hand, ref: Any, tasks: Tasks, progress: Progress) -> None:
         ray = self._ray
         if ref == hand.greeting:
             _check_versions(*ray.get(ref))
             hand.greeting = None
             self._starts_lost = 0
-            return None
-        if ref == hand.told:
+        elif ref == hand.told:
             ticket, units = ray.get(ref)
             hand.told = None
             if hand.job is not None and ticket == hand.ticket:
                 hand.job.show(units, progress)
-            return None
-        if hand.job is None:
-            raise RuntimeError("an actor without a piece has finished one")
-        done = Done(hand.job, hand.result, unpack(ray.get(hand.result), copy=True) if fetch else None)
-        hand.job.show(ray.get(ref), progress)
-        hand.finish()
-        return done
+        else:
+            told = ray.get(ref)
+            tasks.take(hand)
+            hand.doing.show(told, progress)
+            hand.finish()
 
-    def _lose(self, hand: Hand, left: deque[Job]) -> None:
+    def _lose(self, hand: Hand, tasks: Tasks, input_lost: bool) -> None:
         self._dismiss([hand])
+        tasks.lose(hand, input_lost)
         if hand.job is None:
-            self._starts_lost += 1
+            self._starts_lost += not hand.held
             if self._starts_lost >= ATTEMPTS * self.workers:
                 raise DartboardError("Workers of the Ray cluster die as they start; see its logs, and run again.")
             return
@@ -249,7 +252,6 @@ class RayEngine:
                 f"{ATTEMPTS} workers died on the same piece of work (out of memory?); try fewer workers on a node, or a "
                 "lower m, `sample` or context_length: run again, it goes on from here."
             )
-        left.appendleft(hand.job)
 
 
 def _import_ray() -> Any:

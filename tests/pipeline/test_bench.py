@@ -23,7 +23,7 @@ def test_a_small_build_is_timed_against_its_parts(tmp_path: Path) -> None:
     assert found.product > 0
     assert found.ratio == found.build / (found.forward + found.product)
     assert found.build > 0
-    assert {"site: hits", "feature store", "merging"} <= found.counted.keys()
+    assert {"site: hits", "feature store"} <= found.counted.keys()
     assert not [name for name in found.counted if name.endswith(("directions", "decoders"))]
     assert found.bytes.features == 256
     assert 0 < found.bytes.full_features <= 256

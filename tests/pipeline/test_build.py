@@ -109,7 +109,7 @@ def test_a_finished_store_is_left_alone(uninterrupted: Path, module_build_file: 
 MOMENTS = {
     "activations": "build/tiny-*/activations/shard-000001.safetensors",
     "training": "build/tiny-*/sae-*/checkpoint.pt",
-    "hits": "build/tiny-*/pass-*/0000001.done.pickle",
+    "hits": "build/tiny-*/pass-*/0000001.done",
     "tables": "build/tiny-*/tables-*/signs.neighbours.pickle",
     "publishing": ".features.sqlite.part",
 }

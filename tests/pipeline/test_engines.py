@@ -23,9 +23,8 @@ from pipeline.engines import Engine, silent
 from pipeline.engines.buffers import pack, unpack
 from pipeline.engines.local import Local
 from pipeline.engines.ray import RayEngine
-from pipeline.engines.tree import Keeps, merge_tree
+from pipeline.engines.tree import Gathers, gathered
 from pipeline.plan import make_plan
-from pipeline.streaming import stream
 from tests.pipeline import pieces
 from tests.pipeline.clusters import ray_cluster
 
@@ -111,12 +110,18 @@ def test_an_error_comes_through_as_itself(
     assert dict(engine.run(pieces.square, [7], lambda _: None)) == {7: 49}
 
 
-def test_merged_as_a_tree_nothing_is_missing(engine: Engine, tmp_path: Path) -> None:
-    merged = merge_tree(engine, functools.partial(pieces.make, tmp_path), pieces.join, range(19))
-    assert list(merged) == list(range(19))
-    assert all(len(merged[number]) == 50_000 and set(merged[number]) == {number} for number in merged)
-    assert len(list(tmp_path.iterdir())) == 19
-    assert isinstance(engine, Keeps) == isinstance(engine, RayEngine)
+def test_gathered_nothing_is_missing_and_nothing_there_twice(engine: Engine, tmp_path: Path) -> None:
+    told: list[int] = []
+    found = list(gathered(engine, functools.partial(pieces.make, tmp_path), pieces.join, range(70), told.append))
+    for some, result in found:
+        assert list(result) == sorted(some)
+    assert sorted(number for some, _ in found for number in some) == list(range(70))
+    merged = pieces.join([result for _, result in found])  # which refuses what comes twice
+    assert all(len(merged[number]) == 50_000 and set(merged[number]) == {number} for number in range(70))
+    assert len(list(tmp_path.iterdir())) == 70
+    # a round of two workers is 6 pieces, 3 of each
+    assert isinstance(engine, Gathers) == isinstance(engine, RayEngine) == (len(found) < 70)
+    assert len(found) >= 10
 
 
 def test_a_killed_worker_is_a_sentence_from_processes(tmp_path: Path) -> None:
@@ -139,6 +144,18 @@ def test_a_killed_worker_changes_nothing_with_ray(
     assert capfd.readouterr() == ("", "")
 
 
+def test_what_a_killed_worker_held_is_made_again(ray_engine: RayEngine, tmp_path: Path) -> None:
+    """It has handed nothing over when it dies: its pieces are done again, and told once."""
+    told: list[int] = []
+    work = functools.partial(pieces.die_late, tmp_path)
+    found = list(ray_engine.gather(work, pieces.join, range(200), told.append))
+    assert (tmp_path / "died").exists()
+    assert sorted(number for some, _ in found for number in some) == list(range(200))
+    assert sorted(pieces.join([result for _, result in found])) == list(range(200))
+    assert sum(told) == 200
+    assert len(list(tmp_path.glob("made-*"))) > 200
+
+
 def test_a_piece_that_kills_every_worker_ends_the_run(ray_engine: RayEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline.engines.ray, "ATTEMPTS", 2)
     with pytest.raises(DartboardError, match="2 workers died on the same piece of work") as caught:
@@ -148,7 +165,7 @@ def test_a_piece_that_kills_every_worker_ends_the_run(ray_engine: RayEngine, mon
 
 
 def test_whoever_stops_listening_stops_the_workers(ray_engine: RayEngine, tmp_path: Path) -> None:
-    run = ray_engine.keep(functools.partial(pieces.wait_for, tmp_path), NUMBERS)
+    run = ray_engine.run(functools.partial(pieces.wait_for, tmp_path), NUMBERS)
     (tmp_path / "go").touch()
     next(run)
     (tmp_path / "go").unlink()
@@ -225,11 +242,8 @@ def test_any_engine_builds_the_same_store(
     """One process, two, and a cluster of two nodes where a worker is killed in the middle of the pass."""
 
     class Deadly(RayEngine):
-        def run(self, work: Any, items: Any, progress: Any = silent) -> Iterator[tuple[Any, Any]]:
-            deadly = isinstance(work, functools.partial) and work.func is stream
-            return super().run(
-                functools.partial(pieces.killed_once, tmp_path, work) if deadly else work, items, progress
-            )
+        def gather(self, work: Any, merge: Any, items: Any, progress: Any = silent) -> Iterator[tuple[Any, Any]]:
+            return super().gather(functools.partial(pieces.killed_once, tmp_path, work), merge, items, progress)
 
     made, _, rest = build_file.read_text("utf-8").partition('[[dictionary]]\nname = "sae"')
     build_file.write_text(made + rest[rest.index("[pages]") :], "utf-8")  # training is no engine's work

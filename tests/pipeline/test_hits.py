@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline import hits
+from pipeline import blocks, hits
 from pipeline.dictionaries import Codes, Dictionary
 from pipeline.hashing import mix
 from pipeline.hit_arrays import Hits, by_strength
@@ -226,22 +226,35 @@ def test_a_summary_of_a_real_dictionary_equals_its_rule_written_out(rule: Any, s
     check(hits.merge(parts, KEEP), dense)
 
 
-@settings(max_examples=10, deadline=None)
-@given(dense=densities(SIGNED))
-def test_saved_and_loaded_it_is_the_same(tmp_path_factory: pytest.TempPathFactory, dense: Dense) -> None:
-    path = tmp_path_factory.mktemp("hits") / "s.npz"
-    made = summary(dense, range(CONTEXTS), signed=True)
-    hits.save(made, path)
-    assert same(hits.load(path), made)
+@settings(max_examples=30, deadline=None)
+@given(dense=densities(SIGNED), cut=st.integers(1, CONTEXTS - 1))
+def test_merged_in_blocks_it_is_the_whole_cut_into_blocks(
+    tmp_path_factory: pytest.TempPathFactory, dense: Dense, cut: int
+) -> None:
+    """From disk, block by block: the sample of a block is drawn by its features' own numbers."""
+    folder = tmp_path_factory.mktemp("parts")
+    parts = [summary(dense, contexts, signed=True) for contexts in (range(cut), range(cut, CONTEXTS))]
+    before = blocks.WIDTH
+    blocks.WIDTH = 4
+    try:
+        for number, part in enumerate(parts):
+            blocks.write_blocks(folder / str(number), part)
+    finally:
+        blocks.WIDTH = before
+    whole = hits.merge(parts, KEEP).cut(4)
+    assert [len(block.totals.count) for block in whole] == [4, 2]
+    for number, block in enumerate(whole):
+        read = [blocks.read_block(folder / str(part), number) for part in (0, 1)]
+        assert same(hits.merge(read, KEEP.at(4 * number)), block)
 
 
 def test_an_accumulator_that_saw_nothing(tmp_path: Path) -> None:
     empty = Accumulator(M, KEEP, False).summary()
     dense = np.ones((CONTEXTS, LENGTH, M), np.float32)
-    hits.save(empty, tmp_path / "s.npz")
+    blocks.write_blocks(tmp_path / "s", empty)
     full = summary(dense, range(CONTEXTS))
     assert len(empty.top) == len(empty.sample) == 0
-    assert same(hits.merge([hits.load(tmp_path / "s.npz"), full], KEEP), full)
+    assert same(hits.merge([blocks.read_block(tmp_path / "s", 0), full], KEEP), full)
 
 
 def test_many_features_and_many_parts() -> None:

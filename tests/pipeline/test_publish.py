@@ -1,6 +1,6 @@
 """What publishing puts into a store, read back: both tails, a second text, joined tokens, states; and nothing where it fails."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ import torch
 
 from app.errors import UserError
 from app.store.features import FeatureStore
+from pipeline.blocks import WIDTH
 from pipeline.config import ModelConfig, PagesConfig, RandomSignConfig, SiteConfig
 from pipeline.corpus import Contexts
 from pipeline.dictionaries import Codes, Dictionary
 from pipeline.dictionaries.decoders import Fidelity
+from pipeline.engines.local import Local
 from pipeline.hits import Accumulator, Keep, Summary, merge
 from pipeline.publish import PublishedDictionary, PublishedSite, PublishedText, publish
 from pipeline.published import hit_bytes
@@ -43,8 +45,8 @@ def a_text(name: str, count: int, seed: int, split: list[int]) -> PublishedText:
     return PublishedText(name, contexts, allowed, {"special": count, "sink": 0})
 
 
-def read(dictionary: Dictionary, text: PublishedText, seed: int) -> Summary:
-    """The summary of random activations at a text's unmasked positions, in two parts."""
+def read(dictionary: Dictionary, text: PublishedText, seed: int) -> Callable[[int], Summary]:
+    """The summary of random activations at a text's unmasked positions, from two parts, by block."""
     context, position = np.nonzero(text.allowed)
     x = torch.randn(len(context), D, generator=torch.Generator().manual_seed(seed))
     parts = []
@@ -53,7 +55,7 @@ def read(dictionary: Dictionary, text: PublishedText, seed: int) -> Summary:
         codes: Codes = dictionary.encode(x[torch.from_numpy(mine)])
         accumulator.absorb(codes, context[mine], position[mine], text.contexts.document)
         parts.append(accumulator.summary())
-    return merge(parts, KEEP)
+    return merge(parts, KEEP).cut(WIDTH).__getitem__
 
 
 @pytest.fixture(scope="module")
@@ -69,14 +71,14 @@ def published_site(tiny_tokenizer: Any) -> PublishedSite:
     config = RandomSignConfig(
         name="signs", title="Signs", site="here", m=M, k=2, encoding="centred", seed=0, kind="random-sign", family="f"
     )
-    entry = PublishedDictionary(
-        config=config,
-        load=lambda: signed,
-        summary=lambda: read(signed, first, 3),
+    entry = PublishedDictionary.of(
+        config,
+        replace(signed, dead=torch.tensor([number in (0, 5) for number in range(M)])),
+        {"curve": []},
         fidelity=Fidelity(fve=0.5, fve_fit=0.6, mse=0.1, l0=2.0),
-        extra={},
-        second=lambda: read(signed, second, 4),
-        dead=torch.tensor([number in (0, 5) for number in range(M)]).numpy(),
+        load=lambda: signed,
+        summary=read(signed, first, 3),
+        second=read(signed, second, 4),
     )
     return PublishedSite(
         config=SiteConfig(name="here", model="tiny", corpus="first", layer=1, contexts=60, second_corpus="second"),
@@ -95,7 +97,7 @@ def published_site(tiny_tokenizer: Any) -> PublishedSite:
 @pytest.fixture(scope="module")
 def path(published_site: PublishedSite, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("store") / "features.sqlite"
-    publish(path, [published_site], PAGES, 0, {"seed": 0}, lambda _: None)
+    publish(path, [published_site], PAGES, 0, {"seed": 0}, Local(1), lambda _: None)
     return path
 
 
@@ -115,7 +117,7 @@ def test_states_and_figures(store: FeatureStore, published_site: PublishedSite) 
     assert features[0].state == "live"  # marked, but it fires
     assert {feature.top_token for feature in features if feature.count == 0} == {""}
     live = features[0]
-    summary = published_site.dictionaries[0].summary()
+    summary = published_site.dictionaries[0].summary(0)
     assert live.count == summary.totals.count[0]
     assert live.frequency == live.count / (60 * (LENGTH - 1))
     assert live.min == pytest.approx(float(summary.totals.min[0]))
@@ -130,9 +132,9 @@ def test_states_and_figures(store: FeatureStore, published_site: PublishedSite) 
 
 def test_both_tails_and_the_second_text(store: FeatureStore, published_site: PublishedSite) -> None:
     (dictionary,) = store.dictionaries()
-    summary = published_site.dictionaries[0].summary()
+    summary = published_site.dictionaries[0].summary(0)
     assert published_site.dictionaries[0].second is not None
-    there = published_site.dictionaries[0].second()
+    there = published_site.dictionaries[0].second(0)
     top, bottom, second = (store.hits(dictionary.id, 0, group) for group in ("top", "bottom", "second"))
     assert len(top) == len(bottom) == len(second) == 5
     assert top[0].value == summary.totals.max[0]
@@ -174,7 +176,7 @@ def test_two_stores_of_the_same_have_one_digest(
     store: FeatureStore, published_site: PublishedSite, tmp_path: Path
 ) -> None:
     again = tmp_path / "again.sqlite"
-    publish(again, [published_site], PAGES, 0, {"seed": 0}, lambda _: None)
+    publish(again, [published_site], PAGES, 0, {"seed": 0}, Local(1), lambda _: None)
     other = FeatureStore(again)
     assert other.digest() == store.digest()
     other.close()
@@ -199,6 +201,6 @@ def test_a_full_disk_leaves_the_old_store(path: Path, published_site: PublishedS
     target.write_bytes(b"old")
     broken = replace(published_site, dictionaries=published_site.dictionaries * 2)  # one id twice
     with pytest.raises(UserError, match="nothing was replaced"):
-        publish(target, [broken], PAGES, 0, {}, lambda _: None)
+        publish(target, [broken], PAGES, 0, {}, Local(1), lambda _: None)
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]
