@@ -59,12 +59,14 @@ class Family(ABC):
 
     `tensors`: what the optimiser changes, at least `encoder[m, d]`, `decoder[m, d]` (rows of length 1), `b_enc[m]`, `b_dec[d]`;
     tensors of [m] or [m, d] belong to features row by row. `state`: what else a checkpoint has to hold. Both are changed in
-    place alone. `tangent`: whether the decoder's gradient comes without its part along the rows.
+    place alone. `tangent`: whether the decoder's gradient comes without its part along the rows. `waking`: length of the encoder
+    row of a feature started anew, as a share of the others' mean.
     """
 
     tensors: dict[str, Tensor]
     state: dict[str, Tensor]
     tangent: ClassVar[bool] = False
+    waking: ClassVar[float] = 0.2
 
     @abstractmethod
     def step(self, x: Tensor, moment: Moment) -> Step:

@@ -1,9 +1,10 @@
 """How dictionaries are trained: the options of BUILD.toml for each family. docs/training.md says where each default comes from."""
 
 import math
-from typing import Literal
+from itertools import pairwise
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.sections import Section
 
@@ -44,6 +45,12 @@ class Training(Section):
     )
     threads: int = Field(2, ge=1, le=64, description="Part of the configuration: float sums depend on it.")
 
+    @model_validator(mode="after")
+    def resamples_what_moves(self) -> Self:
+        if self.resample and self.frozen != "none":
+            raise ValueError(f"what is frozen can't be started anew: drop resample, or frozen = {self.frozen!r}")
+        return self
+
     def rate(self, m: int) -> float:
         """The highest learning rate of a dictionary of m features."""
         return self.learning_rate or REFERENCE_RATE * math.sqrt(REFERENCE_SIZE / m)
@@ -73,6 +80,13 @@ class MatryoshkaOptions(BatchTopKOptions):
         (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0),
         description="Each share of the features, from the first on, has to explain the activations by itself.",
     )
+
+    @field_validator("groups")
+    @classmethod
+    def nested(cls, groups: tuple[float, ...]) -> tuple[float, ...]:
+        if not groups or groups[-1] != 1 or any(low >= high for low, high in pairwise((0.0, *groups))):
+            raise ValueError("groups are shares that rise from above 0 to 1, such as [0.25, 0.5, 1.0]")
+        return groups
 
 
 class ReLUOptions(Training):

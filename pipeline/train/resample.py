@@ -1,7 +1,8 @@
 """Dead features started anew from tokens that are badly explained (Bricken et al. 2023, "Towards Monosemanticity", appendix).
 
 A token is drawn with a probability in proportion to its squared loss; the feature's decoder row becomes its direction, its
-encoder row the same at a fifth of the mean length of the living ones, and the optimiser forgets what it knew of the feature.
+encoder row the same at a fifth of the mean length of the living ones (at that length, where features compete for k places),
+and the optimiser forgets what it knew of the feature.
 """
 
 from collections.abc import Mapping
@@ -10,8 +11,6 @@ import torch
 from torch import Tensor
 
 from pipeline.train.family import Family
-
-LENGTH = 0.2
 
 
 def resampled_at(steps: int, times: int) -> set[int]:
@@ -35,7 +34,7 @@ def resample(
     drawn = torch.multinomial(chance, len(rows), replacement=True, generator=generator)
     directions = torch.nn.functional.normalize(x[drawn] - p["b_dec"], dim=1)
     alive = p["encoder"][~dead].norm(dim=1)
-    p["encoder"][rows] = directions * (LENGTH * float(alive.mean()) if len(alive) else 1.0)
+    p["encoder"][rows] = directions * (family.waking * float(alive.mean()) if len(alive) else 1.0)
     p["decoder"][rows] = directions
     for name, tensor in p.items():
         if tensor.ndim == 1 and name != "b_dec":

@@ -22,8 +22,8 @@ from pipeline.train.options import BatchTopKOptions, TopKOptions
 from pipeline.train.threads import threads
 
 Options = TopKOptions | BatchTopKOptions
-Chosen = tuple[NDArray[np.int64], NDArray[np.int32]]
-"""`start[token + 1]` and `index`: token t owns `index[start[t]:start[t + 1]]`."""
+Chosen = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
+"""`start[token + 1]`, `index`, `value`: token t owns the entries `start[t]` to `start[t + 1]`; values are pre-activations."""
 
 
 class Sparse(Family):
@@ -33,6 +33,7 @@ class Sparse(Family):
     """
 
     tangent = True
+    waking = 1.0
 
     def __init__(self, options: Options, start: Start, sizes: tuple[int, ...] = ()) -> None:
         m, d = start.directions.shape
@@ -49,20 +50,23 @@ class Sparse(Family):
         self.groups = max(1, len(sizes))
         self.group = np.searchsorted(np.array(sizes[:-1]), np.arange(m), side="right").astype(np.uint8)
         self.threads = threads(options.threads)
-        self.fast = torch.cpu._is_avx512_bf16_supported()
-        self._shadow = torch.empty(m, d, dtype=torch.bfloat16 if self.fast else torch.float32)
+        fast = torch.cpu._is_avx512_bf16_supported()
+        self._shadow = torch.empty(m, d, dtype=torch.bfloat16 if fast else torch.float32)
         self._room = threading.local()
 
     @abstractmethod
     def choose(self, centred: Tensor) -> Chosen:
-        """The features that may fire on each token of `centred[token, d]`; on which of them do, their values decide."""
+        """The features that may fire on each token of `centred[token, d]`: those with a value above 0 do."""
+
+    def in_float32(self) -> None:
+        """Choose features by a product in float32, as on processors that don't multiply bfloat16."""
+        self._shadow = self._shadow.float()
 
     def step(self, x: Tensor, moment: Moment) -> Step:
         p, count = self.tensors, len(x)
         m = len(p["encoder"])
         centred = x - p["b_dec"]
-        start, index = self.choose(centred)
-        value = self.values(centred, start, index)
+        start, index, value = self.choose(centred)
         np.maximum(value, 0, out=value)
         pull = torch.empty(count, self.groups, x.shape[1])
         gradient, errors = np.empty_like(value), np.empty((count, self.groups))

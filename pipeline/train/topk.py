@@ -23,7 +23,8 @@ class TopK(Sparse):
             top_k_sum(pre, bias, k, index[first : first + len(pre)])
 
         self.products(centred, take)
-        return np.arange(0, count * k + 1, k), index.numpy().reshape(-1)
+        start, chosen = np.arange(0, count * k + 1, k), index.numpy().reshape(-1)
+        return start, chosen, self.values(centred, start, chosen)
 
     def dictionary(self) -> Dictionary:
         p = self.tensors
