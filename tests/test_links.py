@@ -126,6 +126,9 @@ class TestCrowdLinks:
         cookie = store.open_link(token, None, worker("p1"))
         mine = who(store, cookie)
         with pytest.raises(Conflict, match="another browser"):
+            store.open_link(token, None, Platform("p1", "study", "another session"))
+        store.consent(mine)
+        with pytest.raises(Conflict, match="another browser"):
             store.open_link(token, None, worker("p1"))
         with pytest.raises(Conflict, match="another id"):
             store.open_link(token, cookie, worker("p2"))
@@ -134,6 +137,15 @@ class TestCrowdLinks:
         assert who(store, store.open_link(token, cookie, worker("p1"))) == mine
         assert store.platform_of(mine) == worker("p1")
         assert len(store.raters("small")) == 1
+
+    def test_one_whose_cookie_was_lost_on_the_way_comes_in_again(self, store: StudyStore) -> None:
+        token = store.make_link("small", "crowd", 1, 30, "ada")
+        lost = store.open_link(token, None, worker("p1"))
+        mine = who(store, lost)
+        assert who(store, store.open_link(token, None, worker("p1"))) == mine
+        session = store.session(lost)
+        assert session is not None
+        assert session.rater is None, "one browser at a time"
 
     @pytest.mark.parametrize(
         "ids", [None, Platform("", "s", "x"), Platform("p" * 101, "s", "x"), Platform("p\n", "s", "x")]
@@ -231,8 +243,8 @@ class TestOverHttp:
         page = visitor.get(address)
         assert "PROLIFIC_PID=p1&amp;STUDY_ID=s1" in page.text
         assert visitor.post(address).headers["location"] == "/rate"
-        visitor.post("/rate/consent")
-        visitor.post("/rate/start")
+        assert visitor.post("/rate/consent").status_code == 303
+        assert visitor.post("/rate/start").status_code == 303
         answer(visitor)
         shown = visitor.get("/rate").text
         assert "p1" not in shown

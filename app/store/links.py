@@ -171,15 +171,23 @@ class Links(Access, FrozenRules):
         """A new rater by a link whose study is locked."""
         p, r = t.platform_id.c, t.rater.c
         if platform is not None:
-            known = (
-                select(p.rater_id)
+            query = (
+                select(p.rater_id, p.session, r.consented_at, r.released_at)
                 .join(t.rater, r.id == p.rater_id)
                 .where(r.study_id == link.study_id, p.participant == platform.participant)
             )
-            if connection.execute(known).first() is not None:
-                raise Conflict(
-                    "This id has started already, in another browser; go on there, or write to the researcher."
+            known = connection.execute(query).first()
+            if known is not None:
+                begun = known.consented_at or known.released_at or known.session != platform.session
+                if begun:
+                    raise Conflict(
+                        "This id has started already, in another browser; go on there, or write to the researcher."
+                    )
+                # The reply with the cookie may have been lost; where nothing was begun, nothing can be stolen.
+                connection.execute(
+                    update(t.session).where(t.session.c.rater_id == known.rater_id).values(rater_id=None)
                 )
+                return int(known.rater_id)
         if self._places_taken(connection, link) >= link.cap:
             raise Gone("All places of this link are taken. Thank you for coming.")
         number = connection.execute(select(func.count()).where(r.link_id == link.id)).scalar_one() + 1
