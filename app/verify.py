@@ -3,7 +3,6 @@
 for finding in verify_store(store, "demo"): …
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -79,13 +78,18 @@ def _name(record: Record) -> str:
             return f"{kind} {record[kind]}"
 
 
+def drawn_from(store: StudyStore, name: str, features: FeatureStore) -> bool:
+    """Whether a feature store is the one that a study was drawn from."""
+    return bool(store.study(name).protocol["feature_digest"] == features.digest())
+
+
 def redraw(store: StudyStore, name: str, features: FeatureStore) -> Iterator[str]:
     """Draw a study anew from the feature store, and say which items come out otherwise.
 
     Raises UserError where the feature store is not the one that the study was drawn from.
     """
     study, *rest = archive.records_to_verify(store, store.study(name))
-    if json.loads(study["protocol"])["feature_digest"] != features.digest():
+    if not drawn_from(store, name, features):
         raise UserError(
             f"{features.path} is not the feature store that “{name}” was drawn from; name the folder of that one."
         )

@@ -1,12 +1,14 @@
-"""`dartboard study …`: new, list, invite, close, reveal."""
+"""`dartboard study …`: check, new, list, invite, close, reveal, verify, export, import."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from app.commands import Data, settings_for, study_store
+from app.errors import UserError
 from app.freeze import freeze, load_protocol
 from app.store.features import FeatureStore
 
@@ -73,9 +75,99 @@ def reveal(name: Name, data: Data = None) -> None:
     typer.echo(f"Revealed “{name}”; `dartboard export {name}` now names arms, dictionaries and features.")
 
 
+@app.command(epilog="Example: dartboard study check demo/STUDY.toml")
+def check(
+    file: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file; docs/study-file.md explains it.")],
+    data: Data = None,
+) -> None:
+    """Say what a study will be, before it is frozen: items, hours, strata, what is left out, imbalance, power."""
+    from rich.progress import Progress
+
+    from app.check import check as check_study
+    from app.check import simulations
+
+    protocol = load_protocol(file)
+    features = FeatureStore(settings_for(data=data).feature_path)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("Simulating studies", total=simulations(protocol))
+        lines = list(check_study(protocol, features, lambda done: bar.advance(task, done)))
+    for line in lines:
+        typer.echo(line)
+
+
+@app.command(epilog="Example: dartboard study verify demo --archive demo-export/archive.jsonl")
+def verify(
+    name: Annotated[str | None, typer.Argument(help="The study; without one, the archive alone is verified.")] = None,
+    archive: Annotated[
+        Path | None, typer.Option(help="An archive.jsonl to verify, and to compare with the store.")
+    ] = None,
+    redraw: Annotated[
+        bool, typer.Option("--redraw/--no-redraw", help="Draw the items anew, where the feature store is at hand.")
+    ] = True,
+    data: Data = None,
+) -> None:
+    """Derive everything of a study again, and name whatever was changed: protocol, key, items, ratings."""
+    from app import verify as v
+
+    if name is None and archive is None:
+        raise UserError("Name a study, or an archive with --archive.")
+    settings = settings_for(data=data)
+    done: list[tuple[str, list[str]]] = []
+    if archive is not None:
+        done.append((f"{archive}: protocol, items, key and chain", v.verify_archive(archive)))
+    if name is not None:
+        store = study_store(settings)
+        done.append((f"“{name}”: protocol, items, key and chain", v.verify_store(store, name)))
+        if archive is not None:
+            done.append((f"“{name}” and {archive} say the same", list(v.compare(store, name, archive))))
+        if redraw and settings.feature_path.exists():
+            features = FeatureStore(settings.feature_path)
+            if v.drawn_from(store, name, features):
+                done.append((f"“{name}”: its items, drawn anew", list(v.redraw(store, name, features))))
+            else:
+                typer.echo("Not checked: the feature store here is another one, so the items were not drawn anew.")
+        elif redraw:
+            typer.echo("Not checked: there is no feature store here, so the items were not drawn anew.")
+    for what, faults in done:
+        typer.echo(f"{'CHANGED' if faults else 'Holds'}: {what}")
+        for fault in faults:
+            typer.echo(f"  {fault}")
+    if any(faults for _, faults in done):
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: dartboard study export demo --out demo-export --format parquet")
+def export(
+    name: Name,
+    out: Annotated[Path | None, typer.Option(help="New folder to write; NAME-export where unset.")] = None,
+    form: Annotated[str, typer.Option("--format", help="csv, jsonl or parquet: of the tables.")] = "csv",
+    data: Data = None,
+) -> None:
+    """Write a study as a folder: ratings, revisions, items, raters, codebook, protocol, archive."""
+    from app.tables import FORMATS, write_folder
+
+    if form not in FORMATS:
+        raise UserError(f"There is no format {form!r}; use {', '.join(FORMATS)}.")
+    for path in write_folder(study_store(settings_for(data=data)), name, out or Path(f"{name}-export"), form):
+        typer.echo(f"Wrote {path}")
+
+
+@app.command("import", epilog="Example: dartboard study import demo-export/archive.jsonl --data other")
+def import_study(
+    file: Annotated[Path, typer.Argument(metavar="archive.jsonl", help="What `dartboard study export` wrote.")],
+    data: Data = None,
+) -> None:
+    """Take a study in from its archive; an export of it gives the same archive again."""
+    from app.archive import load
+
+    name = load(study_store(settings_for(data=data)), file, actor="cli")
+    typer.echo(f"Imported “{name}”; `dartboard study verify {name}` derives its hashes again.")
+
+
 def _report(report: dict[str, Any]) -> Iterator[str]:
     for name, arm in report["arms"].items():
-        yield f"  {name}: {arm['pages']} pages"
+        yield f"  {name}: {arm['pages']} pages" + (f", {arm['trials']} trials" if arm["trials"] else "")
     for name, counts in report["dictionaries"].items():
         yield (
             f"  {name}: {counts['eligible']} of {counts['features']} features can fill a page; "

@@ -3,6 +3,7 @@
 No rater's route may reach this: a test reads the source, and another takes the table away while raters rate.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,8 @@ from app.store.study import Study, StudyStore
 from app.study.answers import Answer, Task, from_json
 from app.study.frozen import KeyRow
 
+BATCH = 500  # rows held at a time
+
 
 @dataclass(frozen=True, slots=True)
 class FinalAnswer:
@@ -23,8 +26,10 @@ class FinalAnswer:
 
     rater: str  # pseudonym
     item: str
-    task: Task
+    purpose: str
+    task: Task  # "guess" for the guess on an item of the guessing round
     position: int
+    repeat: int  # 1 where the item came a second time
     flip: bool  # page "b" stood left
     revision: int
     answer: Answer
@@ -32,12 +37,19 @@ class FinalAnswer:
     visible_ms: int | None
     staff: bool
     at: datetime
+    expected: dict[str, Any] | None  # the right answer to a catch item
 
 
 def final_answers(store: StudyStore, study: Study) -> list[FinalAnswer]:
-    """A study's accepted answers, by rater and in the order in which each was asked; surplus ones are left out."""
+    """All of `stream_answers`."""
+    return list(stream_answers(store, study))
+
+
+def stream_answers(store: StudyStore, study: Study) -> Iterator[FinalAnswer]:
+    """A study's accepted answers, by rater and in the order in which each was asked; practice and surplus are left out."""
     newest = (
         select(t.rating.c.assignment_id, func.max(t.rating.c.revision).label("revision"))
+        .where(t.rating.c.study_id == study.id)
         .group_by(t.rating.c.assignment_id)
         .subquery()
     )
@@ -45,35 +57,40 @@ def final_answers(store: StudyStore, study: Study) -> list[FinalAnswer]:
         select(
             t.rating,
             t.assignment.c.position,
+            t.assignment.c.repeat,
             t.assignment.c.flip,
             t.rater.c.pseudonym,
             t.item.c.public_id,
             t.item.c.task,
+            t.item.c.purpose,
+            t.item.c.expected,
         )
         .join(newest, (newest.c.assignment_id == t.rating.c.assignment_id) & (newest.c.revision == t.rating.c.revision))
         .join(t.assignment, t.assignment.c.id == t.rating.c.assignment_id)
         .join(t.rater, t.rater.c.id == t.assignment.c.rater_id)
         .join(t.item, t.item.c.id == t.assignment.c.item_id)
-        .where(t.item.c.study_id == study.id, t.assignment.c.state == "accepted")
+        .where(t.item.c.study_id == study.id, t.item.c.purpose != "practice", t.assignment.c.state == "accepted")
         .order_by(t.rater.c.id, t.assignment.c.position)
     )
     with reading(store.engine) as connection:
-        return [
-            FinalAnswer(
+        for row in connection.execution_options(yield_per=BATCH).execute(query):
+            task: Task = "guess" if row.purpose == "guess" and row.repeat else row.task
+            yield FinalAnswer(
                 row.pseudonym,
                 row.public_id,
-                row.task,
+                row.purpose,
+                task,
                 row.position,
+                row.repeat if row.purpose == "main" else 0,
                 row.flip,
                 row.revision,
-                from_json(row.task, row.answer),
+                from_json(task, row.answer),
                 row.server_ms,
                 row.visible_ms,
                 row.staff,
                 row.at,
+                row.expected,
             )
-            for row in connection.execute(query)
-        ]
 
 
 def key(store: StudyStore, study: Study) -> dict[str, dict[str, KeyRow]]:
