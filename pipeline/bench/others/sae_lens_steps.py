@@ -20,6 +20,8 @@ from sae_lens.training.sae_trainer import SAETrainer
 from safetensors.torch import load_file
 from torch import Tensor
 
+LEARNING_RATE = 3e-4  # the default
+
 
 def main(inputs: Path, _out: Path, precision: str, threads: int) -> dict[str, object]:
     torch.set_num_threads(threads)
@@ -30,6 +32,7 @@ def main(inputs: Path, _out: Path, precision: str, threads: int) -> dict[str, ob
     config = SAETrainerConfig(
         total_training_samples=steps * plan["batch"],
         train_batch_size_samples=plan["batch"],
+        lr_end=LEARNING_RATE / 10,  # as its runner's configuration fills it in
         autocast=precision == "bfloat16",
     )
     batches = _batches(x, plan["batch"])
