@@ -1,8 +1,10 @@
 """docs/screenshots: every page of a real server, on a desktop, on a phone and in the dark.
 
     python -m docs.screenshots --data data/demo
+    python -m docs.screenshots --pages rater --study STUDY.toml
 
-The data folder's feature store is copied, and the study is a new one: nothing in the folder is touched.
+The data folder's feature store is copied, and the study is a new one: nothing in the folder is touched. Of the rater's
+screens those are taken that the study has; what `--pages` leaves out keeps its pictures.
 """
 
 import argparse
@@ -15,7 +17,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page
 
-from tests.rating import answer_by_keyboard, task
+from app.store.study import StudyStore
+from tests.rating import answer_by_keyboard, item, keys_for, task, write_by_keyboard
 from tests.serving import ROOT, chromium, dartboard, serving
 
 FOLDER = ROOT / "docs" / "screenshots"
@@ -100,23 +103,79 @@ def interesting_feature(camera: Photographer, cookies: Any, dictionary: str) -> 
     return int(re.findall(r"/features/(\d+)", address)[0])
 
 
-def rater_pages(camera: Photographer, cookies: Any) -> None:
-    """Instructions, the first screen of each task, and thanks: rates the whole study to get there."""
-    camera.take("rate-instructions", "/rate", cookies)
+def rater_pages(camera: Photographer, cookies: Any, store: StudyStore, study: str) -> None:
+    """Every screen of a rater: rates the whole study to get there, closes it, and goes through the round of guesses."""
     context = camera.browser.new_context(storage_state=cookies, **DESKTOP)
     page = context.new_page()
     page.goto(f"{camera.base}/rate")
+    camera.take("rate-consent", "/rate", cookies)
+    page.get_by_role("button", name="I agree").click()
+    page.get_by_role("button", name="Start").wait_for()
+    camera.take("rate-instructions", "/rate", cookies)
     page.get_by_role("button", name="Start").click()
+    page.locator("#screen").wait_for()
+    practice(camera, cookies, page)
+    taken = questions(camera, cookies, page, "rate")
+    if taken:
+        camera.take("rate-done", "/rate", cookies)
+    camera.take("rate-withdraw", "/rate/withdraw", cookies)
+    store.close(study, "docs")
+    camera.take("rate-closed", "/rate", cookies)
+    if store.study(study).protocol["guess"]["pages"]:
+        store.open_guessing(study, "docs")
+        page.reload()
+        questions(camera, cookies, page, "rate-fresh")
+        camera.take("rate-told", "/rate", cookies)
+        page.get_by_role("button", name="Begin to guess").click()
+        page.locator("#answer").wait_for()
+        camera.take("rate-guess", "/rate", cookies)
+    context.close()
+
+
+def practice(camera: Photographer, cookies: Any, page: Page) -> None:
+    """The practice round: the first question, what is said of a wrong answer, and that it was passed."""
+    tries = 0
+    while (shown := item(page)) is not None and "/practice/" in shown:
+        if tries == 0:
+            camera.take("rate-practice", "/rate", cookies)
+        if tries == 1:
+            camera.take("rate-feedback", "/rate", cookies)
+        guess = "1" if tries == 0 else "5" if task(page) == "page" else str(tries % 5 + 1)
+        answer_by_keyboard(page, tries, [guess, "4"] if page.locator("#answer [name=confidence]").count() else [guess])
+        tries += 1
+    if tries:
+        camera.take("rate-practised", "/rate", cookies)
+        page.get_by_role("button", name="Begin").click()
+        page.locator("#answer").wait_for()
+
+
+def questions(camera: Photographer, cookies: Any, page: Page, prefix: str) -> set[str]:
+    """Answer until nothing is asked, with a picture of the first question of each task; returns the tasks."""
     taken: set[str] = set()
     number = 0
     while (name := task(page)) is not None:
-        if name not in taken and number:
+        if name not in taken and (number or prefix != "rate"):
             taken.add(name)
-            camera.take(f"rate-{name}", "/rate", cookies)
+            camera.take(f"{prefix}-{name}", "/rate", cookies)
+            if len(taken) == 1 and prefix == "rate":
+                camera.take("rate-skip", "/rate", cookies, open_skip)
+                camera.take("rate-unsent", "/rate", cookies, send_without_connection)
         answer_by_keyboard(page, number)
         number += 1
-    camera.take("rate-done", "/rate", cookies)
-    context.close()
+    return taken
+
+
+def open_skip(page: Page) -> None:
+    page.locator("html.js #skip summary").click()
+
+
+def send_without_connection(page: Page) -> None:
+    page.locator("html.js #answer").wait_for()
+    page.context.set_offline(True)
+    write_by_keyboard(page, "words for motion")
+    for key in [*keys_for(page, 3), "Enter"]:
+        page.keyboard.press(key)
+    page.get_by_role("button", name="Send again").wait_for()
 
 
 def links(data: Path, base: str, study: str) -> tuple[str, str]:
@@ -131,6 +190,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT / "data" / "demo", help="folder with a features.sqlite")
     parser.add_argument("--out", type=Path, default=FOLDER, help="where the pictures go")
     parser.add_argument("--study", type=Path, default=STUDY, help="study file")
+    parser.add_argument("--pages", choices=("all", "rater", "staff"), default="all", help="whose pages")
     options = parser.parse_args()
     if not (options.data / "features.sqlite").is_file():
         parser.error(f"there is no feature store in {options.data}; build it with `make demo`")
@@ -145,10 +205,15 @@ def main() -> None:
             camera = Photographer(browser, base, options.out)
             study = re.findall(r'(?m)^name\s*=\s*"(.+?)"', options.study.read_text("utf-8"))[0]
             login, invite = links(data, base, study)
-            rater_pages(camera, camera.person(invite))
-            staff_pages(camera, camera.person(login, "Log in"), "topk-sae", "random-sign", study)
-        with serving(empty) as base:
-            Photographer(browser, base, options.out).take("empty", "/")
+            if options.pages != "staff":
+                store = StudyStore.open(f"sqlite:///{data}/study.sqlite")
+                rater_pages(camera, camera.person(invite), store, study)
+                store.dispose()
+            if options.pages != "rater":
+                staff_pages(camera, camera.person(login, "Log in"), "topk-sae", "random-sign", study)
+        if options.pages != "rater":
+            with serving(empty) as base:
+                Photographer(browser, base, options.out).take("empty", "/")
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def test_an_answer_sent_without_a_connection_survives_a_closed_tab(server: Serve
     fill_in(page)
     page.keyboard.press("Enter")
     alert = page.get_by_role("alert").filter(has_text="There is no connection")
-    expect(alert).to_contain_text("kept in this browser; you may close it")
+    expect(alert).to_contain_text("kept in this browser; you may close the window")
     page.close()
     person.set_offline(False)
     assert server.answers() == []

@@ -127,6 +127,10 @@ def test_keys_never_act_in_the_text_field(rater: Page) -> None:
     expect(rater.locator("[data-active]")).to_have_attribute("data-question", "score")
     rater.keyboard.press("4")
     expect(rater.locator("[data-active]")).to_have_attribute("data-question", "confidence")
+    rater.keyboard.press("e")
+    rater.keyboard.press("Escape")
+    rater.keyboard.press("s")
+    expect(rater.locator("#skip-form")).to_be_visible()
     assert sent == []
 
 

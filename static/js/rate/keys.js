@@ -37,8 +37,9 @@ function handle(event) {
   return false;
 }
 
-/** In the text field one key alone: Enter goes on to the next question. Shift and Enter make a new line. */
+/** In the text field two keys alone: Enter goes on to the next question (with Shift a new line), Escape leaves it. */
 function typing(event) {
+  if (event.key === "Escape") return event.target.blur();
   if (event.key !== "Enter" || event.shiftKey || event.isComposing || !event.target.matches("#answer textarea")) return;
   event.preventDefault();
   if (!event.repeat) leave(event.target);

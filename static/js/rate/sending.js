@@ -73,7 +73,7 @@ document.addEventListener("htmx:afterRequest", (event) => {
 
 for (const name of ["htmx:sendError", "htmx:timeout"]) {
   document.addEventListener(name, (event) => {
-    const kept = isAnswer(event.target) && safe ? " Your answer is kept in this browser; you may close it." : "";
+    const kept = isAnswer(event.target) && safe ? " Your answer is kept in this browser; you may close the window." : "";
     hold(event.target, `There is no connection, so this is not yet saved. It is sent when you are back online.${kept}`);
     again();
   });
