@@ -7,15 +7,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pipeline import topk
 from pipeline.topk import top_k, top_k_of_torch
 
 WAYS = pytest.mark.parametrize("way", [top_k, top_k_of_torch], ids=["compiled", "torch"])
 FEW_VALUES = [-np.inf, -2.0, -0.0, 0.0, 0.5, 0.5000001, 1.0, np.inf]
-
-
-def test_numba_is_there() -> None:
-    assert topk._kernels() is not None
 
 
 def found(way: object, pre: Tensor, k: int) -> list[list[tuple[int, float]]]:
