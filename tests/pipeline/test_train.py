@@ -26,7 +26,7 @@ def topk(**given: Any) -> Any:
 
 def test_training_finds_what_the_activations_are_made_of() -> None:
     (trained,) = run(trainee("sae", topk()))
-    assert fve(trained) > 0.85
+    assert fve(trained) > 0.8
     assert trained.curve[-1]["fve"] == pytest.approx(fve(trained), abs=0.03)
     assert 2 < trained.curve[-1]["l0"] <= K
     decoder = trained.dictionary.decoder

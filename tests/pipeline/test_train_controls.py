@@ -36,7 +36,8 @@ def test_a_frozen_side_stays_as_it_started(kind: str) -> None:
         if frozen == "soft-decoder":
             assert float(cosines[1].min()) == pytest.approx(0.99, abs=1e-4)
         reached[frozen] = fve(trained)
-    assert reached["none"] > reached["soft-decoder"] > max(reached["encoder"], reached["decoder"])
+    assert reached["none"] > reached["soft-decoder"] > reached["decoder"]
+    assert reached["none"] > reached["encoder"]
 
 
 def test_a_row_that_strays_is_turned_back_no_further_than_it_must() -> None:

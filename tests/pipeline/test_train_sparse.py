@@ -1,5 +1,6 @@
 """The sparse families: gradients, expected L0 and FVE, and the way through SAELens's format."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def test_gradients_are_those_of_autograd(kind: str, share_dead: float) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_family_explains_the_world_with_as_many_features_as_it_may(kind: str) -> None:
     (trained,) = run(trainee("sae", options(kind, k=K, **KINDS[kind])))
-    assert fve(trained) > 0.85
+    assert fve(trained) > 0.8
     codes = trained.dictionary.encode(World().tokens(4096, 2))
     l0 = len(codes.index) / 4096
     assert l0 <= K if kind == "topk-sae" else l0 == pytest.approx(K, rel=0.1)
@@ -99,8 +100,8 @@ def test_a_matryoshka_explains_more_with_its_first_features_alone() -> None:
         x, made = World().tokens(4096, 2), trained.dictionary
         codes = made.encode(x)
         assert made.decoder is not None
-        codes.value[codes.index >= M // 4] = 0
-        error = x - made.b_dec - codes.decode(made.decoder)
+        first = dataclasses.replace(codes, value=codes.value * (codes.index < M // 4))
+        error = x - made.b_dec - first.decode(made.decoder)
         found[kind] = 1 - float(error.square().sum() / (x - x.mean(0)).square().sum())
     assert found["matryoshka-sae"] > found["batch-topk-sae"] + 0.05
 

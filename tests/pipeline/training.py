@@ -51,7 +51,7 @@ def options(kind: str, **given: Any) -> Training:
 
 
 def trainee(name: str, chosen: Training, checkpoint: Path | None = None, m: int = M, seed: int = 0) -> Trainee:
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(100 + seed)  # not the world's own directions
     directions = torch.nn.functional.normalize(torch.randn(m, D, generator=generator), dim=1)
     return Trainee(name, chosen, directions, seed, checkpoint)
 
