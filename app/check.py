@@ -14,7 +14,7 @@ from app.freeze import Drawing, draw_items
 from app.store.features import FeatureStore
 from app.study import power
 from app.study.frozen import FrozenItem
-from app.study.imbalance import separation
+from app.study.imbalance import FIGURES, TEXT, separation
 from app.study.protocol import Protocol
 
 SECONDS = {"page": 60, "pair": 90, "intruder": 30}  # that an answer is taken to need
@@ -88,18 +88,19 @@ def _left_out(drawing: Drawing) -> Iterator[str]:
 
 def _imbalance(protocol: Protocol, items: tuple[FrozenItem, ...]) -> Iterator[str]:
     """What tells arms apart without reading, two at a time."""
-    yield "Told apart by lengths and highlights (AUC, 95% interval; .5: not at all)"
+    yield "Told apart without reading (AUC, 95% interval; .5: not at all)"
     pages = {
         arm.name: [item.pages[row.page] for item in items for row in item.key if _is_page(item) and row.arm == arm.name]
         for arm in protocol.arms
     }
     for one, other in combinations(pages, 2):
-        found = separation(pages[one], pages[other], protocol.seed)
-        if found is None:
-            yield f"  {one} and {other}: too few pages to say"
-        else:
+        for what, figures in (("lengths and unique tokens", TEXT), ("highlights as well", FIGURES)):
+            found = separation(pages[one], pages[other], protocol.seed, figures)
+            if found is None:
+                yield f"  {one} and {other}: too few pages to say"
+                break
             yield (
-                f"  {one} and {other}: {found.value:.2f} ({found.low:.2f} to {found.high:.2f}); "
+                f"  {one} and {other}, by {what}: {found.value:.2f} ({found.low:.2f} to {found.high:.2f}); "
                 f"most by {found.figure}, {found.figure_value:.2f}"
             )
 

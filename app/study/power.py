@@ -129,8 +129,11 @@ def pairs(number: int, margin: float, sd: float = 1.03, alpha: float = 0.05, see
 
 def decisive(number: int, share: float = 0.7, alpha: float = 0.05) -> float:
     """Power of the exact two-sided sign test on so many decisive pairs, of which this share prefers one arm."""
-    least = next((wins for wins in range(number + 1) if _above(number, 0.5, wins) <= alpha / 2), number + 1)
-    return _above(number, share, least) + _above(number, 1 - share, least)
+    rejects = np.flatnonzero(_upper(number, 0.5) <= alpha / 2)
+    if not len(rejects):
+        return 0.0
+    least = int(rejects[0])
+    return float(_upper(number, share)[least] + _upper(number, 1 - share)[least])
 
 
 def decisive_needed(share: float = 0.7, alpha: float = 0.05, most: int = 400) -> int | None:
@@ -139,17 +142,12 @@ def decisive_needed(share: float = 0.7, alpha: float = 0.05, most: int = 400) ->
     return short[-1] + 1 if short[-1] < most else None
 
 
-def _above(number: int, share: float, least: int) -> float:
-    """The chance of `least` wins or more."""
-    logs = (
-        math.lgamma(number + 1)
-        - math.lgamma(k + 1)
-        - math.lgamma(number - k + 1)
-        + k * math.log(share)
-        + (number - k) * math.log1p(-share)
-        for k in range(least, number + 1)
-    )
-    return sum(map(math.exp, logs))
+def _upper(number: int, share: float) -> NDArray[np.float64]:
+    """The chance of so many wins or more, `[wins]`, of a binomial count."""
+    wins = np.arange(number + 1)
+    factorial = np.r_[0.0, np.cumsum(np.log(np.arange(1, number + 1)))]
+    logs = factorial[number] - factorial - factorial[::-1] + wins * math.log(share) + wins[::-1] * math.log1p(-share)
+    return np.asarray(np.cumsum(np.exp(logs)[::-1])[::-1])
 
 
 @dataclass(frozen=True, slots=True)
