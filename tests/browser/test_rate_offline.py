@@ -60,13 +60,15 @@ def test_an_answer_sent_without_a_connection_survives_a_closed_tab(server: Serve
     page.keyboard.press("Enter")
     alert = page.get_by_role("alert").filter(has_text="There is no connection")
     expect(alert).to_contain_text("kept in this browser; you may close the window")
+    page.keyboard.press("e")
+    page.keyboard.type(", mostly")  # the rater thinks again while it waits
     page.close()
     person.set_offline(False)
     assert server.answers() == []
     page = person.new_page()
     page.goto(f"{server.base}/rate")
     page.locator(f'#answer[action="{shown}"]').wait_for(state="detached")
-    assert server.answers() == [GIVEN]
+    assert server.answers() == [{**GIVEN, "explanation": "verbs of motion, mostly"}]
     assert page.evaluate("Object.keys(localStorage)") == []
 
 

@@ -22,8 +22,8 @@ const addressOf = (form) => form.getAttribute("action");
 const isAnswer = (form) => form.id === "answer" || form.id === "skip-form";
 const fieldsOf = (form) => Object.fromEntries(new FormData(form));
 
-/** Keep what stands in the answer's form; `waiting` once the rater has submitted it. */
-export function keepDraft(form, waiting = false) {
+/** Keep what stands in a form of the screen; `waiting` once the rater has submitted it. */
+export function keepDraft(form, waiting = form === unsent) {
   safe = remember(addressOf(form), { fields: fieldsOf(form), waiting, seen: seenSoFar() });
 }
 
