@@ -129,7 +129,7 @@ def _item(study: str, number: int, task: Task, purpose: Purpose) -> FrozenItem:
                 purpose if known else ARMS[(number + place) % 2],
                 None if known else f"canary-{ARMS[(number + place) % 2]}",
                 None if known else 10 * number + place,
-                {},
+                {"third": "low", "intruder": 1 + number % PIECES} if task == "intruder" else {},
             )
             for place, name in enumerate(names)
         ),
