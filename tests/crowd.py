@@ -153,7 +153,7 @@ class Person:
         return form.filled(**scores, choice=self.chance.choice(["left", "tie", "right", "neither"]))
 
     async def withdraw(self) -> None:
-        assert (await self.ask("POST", "/rate/withdraw", {"final": "yes"})).status_code in (200, 303)
+        assert (await self.ask("POST", "/rate/withdraw", {"sure": "yes"})).status_code in (200, 303)
         self.record.withdrawn.update(self.asked)
 
     async def ask(self, method: str, path: str, data: dict[str, str] | None = None) -> httpx.Response:

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -35,6 +36,8 @@ class StoreBase:
         self.clock = clock
         self.token = token
         self._known: dict[int, Any] = {}  # by study: its rules, which never change
+        self._orders: dict[int, Any] = {}  # by rater: the items in this rater's order, which follows from the seed
+        self._orders_lock = threading.Lock()
 
     def dispose(self) -> None:
         """Close every connection."""

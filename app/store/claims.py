@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, and_, func, insert, or_, select, update
 
 from app.store import study_schema as t
 from app.store.records import Progress, Rater
@@ -18,6 +18,7 @@ from app.store.rules import FrozenRules, Item, Rules, Standing
 from app.study.assignment import Offer, Past, coin, next_flip, next_item, preference, repeats_ahead
 from app.study.blinding import keyed, public_id
 
+ORDERS = 1000  # raters whose order is kept in memory
 ASKED = {"open": ("main", "catch"), "guessing": ("guess",)}  # purposes of the items that are asked, by a study's state
 
 
@@ -26,7 +27,7 @@ class Mine:
     """A rater's assignments in order of position, and the main items that are still to be had."""
 
     own: tuple[Row[Any], ...]
-    free: tuple[Item, ...]  # not yet this rater's
+    free: tuple[Item, ...]  # not yet this rater's, in its order
     lost: frozenset[int]  # this rater's own leased items whose k places are held by others now
 
     @property
@@ -35,6 +36,12 @@ class Mine:
 
 
 class Claims(FrozenRules):
+    def _has_at_hand(self, connection: Connection, rater: Rater, rules: Rules) -> bool:
+        """Whether `_at_hand` might find something, by one short query."""
+        a = t.assignment.c
+        waiting = or_(a.reopened, and_(a.state == "leased", a.lease_until >= self.clock() + rules.lease / 2))
+        return connection.execute(select(a.id).where(a.rater_id == rater.id, waiting).limit(1)).first() is not None
+
     def _mine(self, connection: Connection, rater: Rater, rules: Rules, standing: Standing) -> Mine:
         """What this rater has and may have in the study's present state; practice left out."""
         a = t.assignment.c
@@ -50,23 +57,39 @@ class Claims(FrozenRules):
         mains = [row for row in own if self._counts(rules, row)]
         lost = {row.item_id for row in mains if row.state == "leased"} - places
         had = {row.item_id for row in mains}
-        free = [rules.items[item_id] for item_id in places if item_id not in had]
+        free = [item for item in self._order(rater, rules) if item.id in places and item.id not in had]
         if rules.items_per_rater is not None:
-            free.sort(key=lambda item: preference(rules.seed, rater.pseudonym, item.public_id, item.task))
             free = free[: max(0, rules.items_per_rater - len(mains) + len(lost))]
         return Mine(own, tuple(free), frozenset(lost))
+
+    def _order(self, rater: Rater, rules: Rules) -> tuple[Item, ...]:
+        """All main items in this rater's order: worked out once for those who rate now."""
+        with self._orders_lock:
+            order: tuple[Item, ...] | None = self._orders.pop(rater.id, None)
+        if order is None:
+            order = tuple(
+                sorted(
+                    rules.of("main"),
+                    key=lambda item: preference(rules.seed, rater.pseudonym, item.public_id, item.task),
+                )
+            )
+        with self._orders_lock:
+            self._orders[rater.id] = order  # put back last, so that the first key is the rater who was away longest
+            if len(self._orders) > ORDERS:
+                del self._orders[next(iter(self._orders))]
+        return order
 
     def _free_places(self, connection: Connection, rater: Rater, rules: Rules) -> set[int]:
         """Main items of which others hold fewer than k places."""
         i, a = t.item.c, t.assignment.c
         wanted = rules.raters_per_item
         query = select(i.id, i.accepted).where(i.study_id == rules.study_id, i.purpose == "main", i.accepted < wanted)
-        accepted: dict[int, int] = {row.id: row.accepted for row in connection.execute(query)}
+        accepted = connection.execute(query).all()
         live = select(a.item_id).where(
             a.state == "leased", a.lease_until > self.clock(), a.repeat == 0, a.rater_id != rater.id
         )
         held = Counter(connection.execute(live).scalars())
-        return {item_id for item_id, count in accepted.items() if count + held[item_id] < wanted}
+        return {item_id for item_id, count in accepted if count + held[item_id] < wanted}
 
     def _place_is_free(self, connection: Connection, rater: Rater, rules: Rules, item_id: int) -> bool:
         """Whether others hold fewer than k places of this one item."""
@@ -115,7 +138,6 @@ class Claims(FrozenRules):
         return self._lease(connection, rater, rules, item, repeat, position, flip)
 
     def _next(self, rater: Rater, rules: Rules, mine: Mine) -> tuple[Item, bool] | None:
-        by_id = {item.public_id: item for item in rules.items.values()}
         choice = next_item(
             rules.seed,
             rater.pseudonym,
@@ -124,7 +146,7 @@ class Claims(FrozenRules):
             _offers(rules.of("catch")),
             rules.repeats,
         )
-        return None if choice is None else (by_id[choice.item], choice.repeat)
+        return None if choice is None else (rules.by_public_id[choice.item], choice.repeat)
 
     def _next_guess(self, rater: Rater, rules: Rules, mine: Mine, *, told: bool) -> tuple[Item, bool] | None:
         """Fresh pages first; once the arms were told, a guess on each of them."""

@@ -40,10 +40,11 @@ class Rating(Claims, Ledger):
             rules = self._rules(connection, rater.study_id)
             if standing.state not in ASKED:
                 return None
-            mine = self._mine(connection, rater, rules, standing)
-            current = self._at_hand(mine, rules)
-            if current is not None:
-                return self._screen(connection, rater, rules, standing, mine, current.id)
+            if self._has_at_hand(connection, rater, rules):
+                mine = self._mine(connection, rater, rules, standing)
+                current = self._at_hand(mine, rules)
+                if current is not None:
+                    return self._screen(connection, rater, rules, standing, mine, current.id)
         with self._writing() as connection:
             standing = self._standing(connection, rater, lock=True)
             if standing.state not in ASKED:
@@ -53,7 +54,6 @@ class Rating(Claims, Ledger):
             claimed = at_hand.id if at_hand else self._claim(connection, rater, rules, standing, mine)
             if claimed is None:
                 return None
-            mine = self._mine(connection, rater, rules, standing)
             return self._screen(connection, rater, rules, standing, mine, claimed)
 
     def submit(

@@ -47,6 +47,7 @@ class Rules:
     repeats: Repeats
     protocol: dict[str, Any]
     items: dict[int, Item]
+    by_public_id: dict[str, Item]
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -139,4 +140,5 @@ def _rules(study_id: int, secret: str, protocol: dict[str, Any], items: list[Ite
         repeats=Repeats(repeats["share"], repeats["distance"]),
         protocol=protocol,
         items={item.id: item for item in items},
+        by_public_id={item.public_id: item for item in items},
     )

@@ -58,10 +58,10 @@ def next_item(
 ) -> Choice | None:
     """What comes next for a rater: a catch item or a repeat where one is due, else the first free item of its order.
 
-    `free` are the main items that are still to be had, `catch` all catch items. Before the first item of another task,
-    what is still due of the last one comes. None where nothing is left.
+    `free` are the main items that are still to be had, in the rater's order (`preference`), `catch` all catch items.
+    Before the first item of another task, what is still due of the last one comes. None where nothing is left.
     """
-    first = min(free, key=lambda offer: preference(seed, rater, offer.item, offer.task), default=None)
+    first = free[0] if free else None
     last = max(past, key=lambda one: one.position, default=None)
     if first is None and last is None:
         return None
