@@ -4,14 +4,36 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import CheckConstraint, Engine, create_engine, inspect, text
+from sqlalchemy import CheckConstraint, Engine, create_engine, inspect, select, text
 
 from app.errors import UserError
 from app.store.engine import MIGRATIONS, VERSION_TABLE, open_engine
-from app.store.study_schema import metadata
+from app.store.study_schema import item, metadata, rater, rating
+from app.study import chain
 from tests.studies import frozen_study, open_store
+
+WHEN = "'2026-03-01 12:00:00'"
+OLD = [  # a study of the first schema, with the answers of two raters
+    "INSERT INTO study (id, name, title, instructions, state, protocol, protocol_hash, secret, key_salt, key_commitment, "
+    f"report, created_at) VALUES (1, 'old', 't', 'i', 'open', '{{}}', 'the hash', 's', 's', 'c', '{{}}', {WHEN})",
+    "INSERT INTO item (id, study_id, public_id, task, pages, turns) VALUES (1, 1, 'an item', 'page', '{}', 1)",
+    f"INSERT INTO rater (id, study_id, pseudonym, label, created_at) VALUES (1, 1, 'r-1', 'Ada', {WHEN})",
+    f"INSERT INTO rater (id, study_id, pseudonym, label, created_at) VALUES (2, 1, 'r-2', 'Bea', {WHEN})",
+    *(
+        "INSERT INTO assignment (id, rater_id, item_id, position, flip, public_id, state, claimed_at, lease_until, served_at) "
+        f"VALUES ({number}, {number}, 1, 1, false, 'p{number}', '{state}', {WHEN}, {WHEN}, {WHEN})"
+        for number, state in ((1, "accepted"), (2, "surplus"))
+    ),
+    *(
+        "INSERT INTO rating (id, assignment_id, revision, answer, server_ms, visible_ms, staff, at) "
+        f"VALUES ({number}, {assignment}, {revision}, '{{\"score\":{score}}}', 9, NULL, false, {WHEN})"
+        for number, assignment, revision, score in ((1, 1, 1, 2), (2, 1, 2, 5), (3, 2, 1, 3))
+    ),
+]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -137,3 +159,47 @@ def test_migrations_lie_inside_the_package() -> None:
         "0001_first.py",
         "0002_whole_study.py",
     ]
+
+
+def test_a_study_that_was_rated_before_the_chain_is_linked(url: str) -> None:
+    """A store of the first schema, with two answers of which one was taken back, moves on with all of them."""
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    if engine.dialect.name == "sqlite":
+        Path(str(engine.url.database)).parent.mkdir(parents=True)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for statement in OLD:
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+    migrated = open_engine(url)
+    with migrated.connect() as connection:
+        rows = connection.execute(select(rating).order_by(rating.c.number)).all()
+        assert [(row.number, row.revision, row.counted, row.answer) for row in rows] == [
+            (1, 1, "accepted", {"score": 2}),
+            (2, 2, "accepted", {"score": 5}),
+            (3, 1, "surplus", {"score": 3}),
+        ]
+        assert connection.execute(select(item.c.accepted)).scalars().all() == [1]
+        assert connection.execute(select(rater.c.source)).scalars().all() == ["invite", "invite"]
+    links = []
+    for row, who, state in zip(rows, ("r-1", "r-1", "r-2"), ("accepted", "accepted", "surplus"), strict=True):
+        content = chain.content(
+            rater=who,
+            item="an item",
+            repeat=0,
+            position=1,
+            flip=False,
+            revision=row.revision,
+            state=state,
+            answer=row.answer,
+            server_ms=row.server_ms,
+            visible_ms=row.visible_ms,
+            staff=row.staff,
+            at=row.at,
+        )
+        links.append(chain.Link(row.number, row.previous, row.content_hash, row.hash, row.salt, content, False))
+    assert list(chain.faults("the hash", links)) == []
+    migrated.dispose()
