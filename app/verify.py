@@ -36,8 +36,16 @@ FIXED = {
 
 
 def verify_store(store: StudyStore, name: str) -> list[str]:
-    """What in the store is not as it was frozen or answered; empty where all is. Raises NotFound."""
-    return list(faults(archive.records_to_verify(store, store.study(name))))
+    """What in the store is not as it was frozen or answered; empty where all is.
+
+    Raises NotFound, UserError where the study was frozen before items had hashes.
+    """
+    study = store.study(name)
+    if study.protocol.get("version") == 1:
+        raise UserError(
+            f"“{name}” was frozen by dartboard 0.1, before what an item shows was hashed; verify it with that one."
+        )
+    return list(faults(archive.records_to_verify(store, study)))
 
 
 def verify_archive(path: Path) -> list[str]:

@@ -224,6 +224,12 @@ def test_a_key_that_was_changed_is_found_by_drawing_anew(store: StudyStore, feat
     ]
 
 
+def test_a_study_of_the_first_version_is_not_accused(store: StudyStore) -> None:
+    change(store, "UPDATE study SET protocol = replace(protocol, '\"version\":2', '\"version\":1')")
+    with pytest.raises(UserError, match=r"“small” was frozen by dartboard 0\.1, before"):
+        verify_store(store, "small")
+
+
 def test_another_feature_store_is_refused(store: StudyStore, features: FeatureStore) -> None:
     study = value(store, "SELECT protocol FROM study")
     digest = json.loads(study)["feature_digest"]
