@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.export import COLUMNS, csv_text
-from tests.web import PAIRS, SOLO, STUDY, Web, answer, message, serve
+from tests.web import PAIRS, SOLO, STUDY, Web, answer, answer_form, message, serve
 
 PAGE = f"/admin/studies/{STUDY}"
 ITEMS = SOLO + PAIRS
@@ -193,3 +193,105 @@ def test_the_ways_on_follow_the_state(web: Web) -> None:
         page = admin.get(PAGE).text
         found.append([f'href="{link}"' in page for link in links])
     assert found == [[True, False], [False, True], [False, False]]
+
+
+def test_pausing_and_going_on(web: Web) -> None:
+    admin, client = web.staff(), web.rater()
+    assert admin.post(f"{PAGE}/pause").headers["location"] == PAGE
+    assert ">paused<" in admin.get(PAGE).text
+    assert f'action="{PAGE}/resume"' in admin.get(PAGE).text
+    assert answer_form(client.get("/rate")) is None
+    assert admin.post(f"{PAGE}/pause").status_code == 409
+    admin.post(f"{PAGE}/resume")
+    assert answer_form(client.get("/rate")) is not None
+
+
+def test_a_link_for_many_is_shown_once_and_can_be_revoked(web: Web) -> None:
+    admin = web.staff()
+    made = admin.post(f"{PAGE}/links", data={"kind": "crowd", "cap": "3", "completion_code": " C0DE "})
+    (link,) = re.findall(r'value="http://127\.0\.0\.1:8000(/join/[\w-]{43})\?([^"]+)"', made.text)
+    assert unescape(link[1]).startswith("PROLIFIC_PID={{%PROLIFIC_PID%}}&STUDY_ID=")
+    assert 'data-copy="link"' in made.text
+    page = admin.get(PAGE).text
+    assert link[0] not in page
+    assert "0 of 3" in page
+    assert "<code>C0DE</code>" in page
+    (row,) = web.study.links(STUDY)
+    assert admin.post(f"{PAGE}/links/{row.id}/revoke").headers["location"] == PAGE
+    assert web.visitor().get(f"{link[0]}?PROLIFIC_PID=a&STUDY_ID=b&SESSION_ID=c").status_code == 410
+    for wrong in ({"kind": "own", "cap": "3"}, {"kind": "open", "cap": "0"}):
+        assert admin.post(f"{PAGE}/links", data=wrong).status_code == 400
+
+
+def test_a_raters_own_page_and_what_can_be_done_there(web: Web) -> None:
+    admin, client = web.staff(), web.rater("Ada")
+    answer(client)
+    (row,) = web.study.raters(STUDY)
+    address = f"{PAGE}/raters/{row.rater.id}"
+    page = admin.get(address).text
+    assert row.rater.pseudonym in page
+    assert re.search(r"<dt>Answered</dt><dd>1</dd>", page)
+    assert admin.post(f"{address}/release").headers["location"] == address
+    assert "Places freed" in admin.get(address).text
+    assert client.get("/rate").status_code == 401, "one who was released is out"
+    assert "is erased" in admin.get(f"{address}/withdraw").text
+    assert admin.post(f"{address}/withdraw").status_code == 422
+    assert admin.post(f"{address}/withdraw", data={"final": "yes"}).headers["location"] == address
+    after = admin.get(address).text
+    assert "Withdrawn" in after
+    assert "Ada" not in after
+    assert f"0 of {3 * ITEMS} ratings" in admin.get(PAGE).text
+
+
+def test_a_rater_of_another_study_is_not_of_this_one(web: Web) -> None:
+    web.rater("Ada")
+    (row,) = web.study.raters(STUDY)
+    assert web.staff().get(f"/admin/studies/other/raters/{row.rater.id}").status_code == 404
+
+
+def test_a_draft_is_checked_as_it_is_saved_and_frozen_once_it_is_sound(web: Web) -> None:
+    admin = web.staff()
+    address = "/admin/drafts/next"
+    assert admin.post("/admin/drafts", data={"name": "next"}).headers["location"] == address
+    assert admin.post("/admin/drafts", data={"name": "next"}).status_code == 409
+    assert f'href="{address}"' in admin.get("/admin").text
+    starter = unescape(admin.get(address).text)
+    assert "The design is sound" in starter
+    assert "30 pages" in starter
+    draft = web.study.draft("next")
+    wrong = draft.text.replace("features = 10", 'features = "ten"\nfeature = 3')
+    admin.post(address, data={"text": wrong})
+    page = unescape(admin.get(address).text)
+    assert "<code>tasks.page.feature</code> unknown key tasks.page.feature" in page
+    assert "<code>tasks.page.features</code> tasks.page.features: " in page
+    assert "Freeze" not in page
+    assert admin.get(f"{address}/freeze").status_code == 422
+    assert admin.post(f"{address}/freeze", data={"final": "yes"}).status_code == 422
+    admin.post(address, data={"text": "name = "})
+    assert "not valid TOML" in admin.get(address).text
+    unknown = draft.text.replace('dictionaries = ["', 'dictionaries = ["no-', 1)
+    admin.post(address, data={"text": unknown})
+    assert "there is no dictionary" in admin.get(address).text
+    admin.post(address, data={"text": draft.text.replace("features = 10", "features = 1")})
+    assert "can be changed" in admin.get(f"{address}/freeze").text
+    assert admin.post(f"{address}/freeze").status_code == 422
+    frozen = admin.post(f"{address}/freeze", data={"final": "yes"})
+    assert frozen.headers["location"] == "/admin/studies/next"
+    assert web.study.study("next").items == 3
+    assert admin.get(f"{address}/freeze").status_code == 409
+    assert admin.post(f"{address}/delete").status_code == 422
+    assert admin.post(f"{address}/delete", data={"final": "yes"}).headers["location"] == "/admin"
+    assert admin.get(address).status_code == 404
+    assert web.study.has_study("next")
+
+
+@pytest.mark.parametrize("name", ["", "Two Words", "a--b", "x" * 61, "a/b"])
+def test_a_drafts_name(web: Web, name: str) -> None:
+    assert web.staff().post("/admin/drafts", data={"name": name}).status_code == 400
+    assert web.study.drafts() == []
+
+
+def test_what_an_analyst_may_not_do(web: Web) -> None:
+    analyst = web.staff("analyst")
+    for path in (f"{PAGE}/pause", f"{PAGE}/links", f"{PAGE}/guessing", f"{PAGE}/raters/1/withdraw", "/admin/drafts"):
+        assert analyst.post(path, data={"final": "yes", "kind": "open", "cap": "1"}).status_code == 403, path
