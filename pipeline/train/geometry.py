@@ -1,4 +1,4 @@
-"""Points and directions that training needs: the geometric median, rows of length 1, rows near their start, rows apart."""
+"""Points and directions that training needs: the geometric median, rows that turn, rows near their start, rows apart."""
 
 import torch
 from torch import Tensor
@@ -26,11 +26,6 @@ def geometric_median(x: Tensor) -> Tensor:
 def tangent(gradient: Tensor, rows: Tensor) -> None:
     """Take away the part of `gradient[m, d]` along `rows[m, d]` of length 1, which rescaling would undo."""
     gradient -= torch.linalg.vecdot(gradient, rows)[:, None] * rows
-
-
-def rescale(rows: Tensor) -> None:
-    """Rows of length 1."""
-    rows /= rows.norm(dim=1, keepdim=True)
 
 
 def hold_near(rows: Tensor, start: Tensor, cosine: float) -> None:

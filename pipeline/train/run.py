@@ -12,11 +12,12 @@ from app.errors import DartboardError, UserError
 from pipeline.dictionaries import Dictionary
 from pipeline.files import whole
 from pipeline.hashing import derive, fingerprint
-from pipeline.train import geometry, schedule
+from pipeline.train import geometry, schedule, sums
 from pipeline.train.families import FAMILIES
 from pipeline.train.family import Moment, Start, Units
 from pipeline.train.options import Training
 from pipeline.train.resample import resample, resampled_at
+from pipeline.train.threads import threads
 
 CURVE_POINTS = 100
 BETAS = (0.9, 0.999)
@@ -104,10 +105,13 @@ class Run:
         loss = found.loss + self._shape_decoder()
         if not abs(loss) < float("inf"):
             raise self._lost()
-        torch.nn.utils.clip_grads_with_norm_(self.moving.values(), options.clip, self._length())
+        length = self._length()
+        if float(length) > options.clip:
+            torch.nn.utils.clip_grads_with_norm_(self.moving.values(), options.clip, length)
         self.optimiser.step()
         if "decoder" in self.moving:
-            geometry.rescale(tensors["decoder"])
+            rows = tensors["decoder"].numpy()
+            threads(options.threads).split(len(rows), lambda first, last: sums.rescale(rows, first, last))
             if options.frozen == "soft-decoder":
                 geometry.hold_near(tensors["decoder"], self.trainee.directions, options.cosine)
         self.family.constrain()

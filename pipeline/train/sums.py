@@ -174,3 +174,15 @@ def differentiate(
             along += decoding[i] * direction[i]
         for i in range(d):
             decoding[i] -= along * direction[i]
+
+
+@reordered
+def rescale(rows: Floats, first: int, last: int) -> None:
+    """Give the rows from `first` to `last` length 1."""
+    for r in range(first, last):
+        row, total = rows[r], np.float32(0)
+        for i in range(len(row)):
+            total += row[i] * row[i]
+        factor = 1 / np.sqrt(total)
+        for i in range(len(row)):
+            row[i] *= factor
