@@ -273,6 +273,9 @@ def test_a_draft_is_checked_as_it_is_saved_and_frozen_once_it_is_sound(web: Web)
     admin.post(address, data={"text": unknown})
     assert "there is no dictionary" in admin.get(address).text
     admin.post(address, data={"text": draft.text.replace("features = 10", "features = 1")})
+    checked = unescape(admin.get(f"{address}/check").text)
+    assert "<pre" in checked
+    assert all(arm in checked for arm in ("trained", "random", "null-pages"))
     assert "can be changed" in admin.get(f"{address}/freeze").text
     assert admin.post(f"{address}/freeze").status_code == 422
     frozen = admin.post(f"{address}/freeze", data={"final": "yes"})

@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from app.admin.confirm import ConfirmPage, check_confirmed
 from app.admin.studies import Admin
+from app.check import check
 from app.errors import Conflict, Unprocessable
 from app.freeze import freeze
 from app.render import render
@@ -51,6 +52,13 @@ class DraftPage:
     problems: tuple[Problem, ...]
     facts: tuple[tuple[str, str], ...]  # what the design asks for, where it is sound
     dictionaries: tuple[str, ...]  # names that an arm may use
+
+
+@dataclass(frozen=True)
+class CheckPage:
+    admin: str
+    draft: str
+    lines: tuple[str, ...]
 
 
 @router.post("")
@@ -99,6 +107,15 @@ def ask_delete(request: Request, admin: Admin, name: str) -> Response:
         admin.name, address, name, f"Delete the draft {name}", consequences, f"{address}/delete", "Delete for good"
     )
     return render(request, "admin/confirm.html", page)
+
+
+@router.get("/{name}/check")
+def show_check(request: Request, admin: Admin, name: str) -> Response:
+    """What `dartboard study check` says: it draws the features and simulates, which takes seconds."""
+    app = state(request)
+    draft = app.study.draft(name)
+    lines = tuple(check(_sound(draft), _features(app.features), lambda _: None))
+    return render(request, "admin/check.html", CheckPage(admin.name, name, lines))
 
 
 @router.get("/{name}/freeze")
