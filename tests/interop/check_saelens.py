@@ -149,6 +149,9 @@ def we_write(folder: Path) -> None:
                     "centred" if centred else "raw",
                 ):
                     raise SystemExit(f"{rule}: {kept} is what is left of it after sae-lens has saved it again")
+    rounded = folder / "rounded"
+    write_saelens(Dictionary("topk-sae", "topk", parts[0], parts[1], parts[2], parts[3], k=K), rounded, "bfloat16")
+    table.compare("topk, matrices in bfloat16", ours(read(rounded)), theirs(SAE.load_from_disk(rounded)))
     table.close()
     write("  saved again by sae-lens, each is the same to the bit, with its kind, seed and centring\n\n")
 
