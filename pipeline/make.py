@@ -23,7 +23,7 @@ from pipeline.sample import Statistics
 from pipeline.train.family import Units
 from pipeline.train.geometry import geometric_median
 from pipeline.train.loop import train
-from pipeline.train.run import Trained, Trainee
+from pipeline.train.run import Trainee
 from pipeline.train.stream import batches
 
 
@@ -112,16 +112,12 @@ def make_trained(configs: Sequence[TrainedConfig], ground: Ground, folders: Sequ
         ]
         seed = derive(ground.seed, "batches", ground.site.name)
         made = train(trainees, lambda start: batches(ground.kept(), first.batch, seed, start), x, units, advance)
+        distinct = sum(ground.kept().fit_sizes())
     seconds = time.monotonic() - begun
     for trained, folder in zip(made, folders, strict=True):
-        _note(trained, first.tokens, seconds, len(made), folder)
+        facts = {"seconds": round(seconds, 1), "trained_together": len(made), "distinct_tokens": distinct}
+        write_json(folder / "training.json", {"curve": trained.curve, **facts})
     return [trained.dictionary for trained in made]
-
-
-def _note(trained: Trained, tokens: int, seconds: float, together: int, folder: Path) -> None:
-    """Write the curve, and what is left of the run besides: seconds are those of the pass, from where it was last started."""
-    facts = {"curve": trained.curve, "seconds": round(seconds, 1), "trained_together": together}
-    write_json(folder / "training.json", facts)
 
 
 def _names(configs: Sequence[TrainedConfig]) -> str:

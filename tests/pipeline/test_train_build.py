@@ -54,6 +54,7 @@ def test_every_trained_kind_builds_in_one_pass(
     for name, dictionary in found.items():
         assert dictionary.fve is not None and dictionary.fve > 0.1, name
         assert dictionary.provenance["trained_together"] == (1 if name == "alone" else 7)
+        assert 3_000 < dictionary.provenance["distinct_tokens"] < 200 * 32
         curve = dictionary.provenance["curve"]
         assert curve[-1]["tokens"] == (3_200 if name == "alone" else 6_400)
         assert set(curve[0]) == {"step", "tokens", "loss", "fve", "l0", "dead"}
