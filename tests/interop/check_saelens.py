@@ -164,4 +164,5 @@ def main() -> None:
         we_write(Path(folder))
 
 
-main()
+if __name__ == "__main__":
+    main()
