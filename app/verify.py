@@ -43,7 +43,7 @@ def verify_store(store: StudyStore, name: str) -> list[str]:
     study = store.study(name)
     if study.protocol.get("version") == 1:
         raise UserError(
-            f"“{name}” was frozen by dartboard 0.1, before what an item shows was hashed; verify it with that one."
+            f"“{name}” was frozen by dartboard 0.1, before what an item shows was hashed, so it cannot be verified."
         )
     return list(faults(archive.records_to_verify(store, study)))
 

@@ -45,19 +45,26 @@ def browse(page: Page, link: str) -> None:
     expect(peaks.nth(3)).to_be_visible()
 
 
-def rate(page: Page, invite: str, pairs: int) -> list[list[str]]:
+def rate(page: Page, invite: str, pairs: int, practice: int = 0) -> list[list[str]]:
     """Open an invite and answer by keyboard until `pairs` pairs are rated, one answer undone on the way.
 
-    Returns the keys of each final answer, in order.
+    Returns the keys of each final answer, in order; those to the `practice` questions are none of them.
     """
     page.goto(invite)
     assert re.fullmatch(r"https?://[^/]+/rate", page.url), "the invite's token stays in the address"
     page.get_by_role("button", name="I agree").click()
     page.get_by_role("button", name="Start").click()
+    for _ in range(practice):
+        rating.answer_by_keyboard(page, 0, ["5", "3"])
+    if practice:
+        expect(page.get_by_role("heading", name="Practice passed")).to_be_focused()
+        page.keyboard.press("Enter")
+        page.locator("#answer").wait_for()
     given: list[list[str]] = []
-    undone = False
-    while sum(len(keys) > 1 for keys in given) < pairs:
+    rated, undone = 0, False
+    while rated < pairs:
         is_pair = rating.task(page) == "pair"
+        rated += is_pair
         given.append(rating.answer_by_keyboard(page, len(given)))
         if is_pair and not undone:
             rating.undo_by_keyboard(page)
@@ -93,8 +100,9 @@ def check_ratings(path: Path, given: list[list[str]]) -> None:
     assert len(answers) == len(given)
     for answer, keys in zip(answers, given, strict=True):
         values = dict(zip(zip(answer["task"], answer["side"].fillna(""), strict=True), answer["value"], strict=True))
-        if len(keys) == 1:
-            assert list(map(str, values.values())) == keys
+        if len(values) == 1:
+            assert list(map(str, values.values())) == keys[:1]
+            assert list(map(int, answer["confidence"].dropna())) == list(map(int, keys[1:]))
         else:
             left, right, choice = keys
             assert values[("pair-score", "left")] == left

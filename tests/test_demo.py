@@ -90,7 +90,7 @@ def test_the_demo_from_nothing_to_a_csv(clone: Path, network: list[str], browser
             staff = browser.new_context(accept_downloads=True).new_page()
             journey.browse(staff, links.browser)
             rater = browser.new_context().new_page()
-            given = journey.rate(rater, links.invite, pairs=10)
+            given = journey.rate(rater, links.invite, pairs=10, practice=1)
             shown = rating.item(rater)
         with chromium(browser_path) as browser:  # a new browser, with nothing but the link
             again = browser.new_context().new_page()
