@@ -93,6 +93,8 @@ KINDS: dict[Task, type[PageAnswer | PairAnswer | IntruderAnswer | GuessAnswer]] 
     "guess": GuessAnswer,
 }
 
+ASKS: dict[Task, str] = {"page": "a page", "pair": "a pair", "intruder": "an intruder", "guess": "a guess"}
+
 
 def _check_score(name: str, value: int) -> None:
     if type(value) is not int or not LOWEST <= value <= HIGHEST:
@@ -117,7 +119,7 @@ def check_task(task: Task, answer: Answer, *, explanation: bool = False, confide
     """
     fits = isinstance(answer, KINDS[task]) or (isinstance(answer, Skip) and task != "guess")
     if not fits:
-        raise Unprocessable(f"This screen asks for a {task}; reload it and answer what it shows.")
+        raise Unprocessable(f"This screen asks for {ASKS[task]}; reload it and answer what it shows.")
     answer.check()
     if isinstance(answer, PageAnswer):
         if explanation and not answer.explanation:
