@@ -1,10 +1,10 @@
 """docs/screenshots: every page of a real server, on a desktop, on a phone and in the dark.
 
     python -m docs.screenshots --data data/demo
-    python -m docs.screenshots --pages rater --study STUDY.toml
+    python -m docs.screenshots --data data/demo --pages rater
 
-The data folder's feature store is copied, and the study is a new one: nothing in the folder is touched. Of the rater's
-screens those are taken that the study has; what `--pages` leaves out keeps its pictures.
+The data folder's feature store is copied and the studies are new ones: nothing in the folder is touched. Staff's pages show the
+demo's study, a rater's those of docs/pictures.toml; what `--pages` leaves out keeps its pictures.
 """
 
 import argparse
@@ -30,6 +30,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 TALLEST = 1600  # pixels; the rest of a longer page is more of the same
 STUDY = ROOT / "demo" / "STUDY.toml"
+RATED = ROOT / "docs" / "pictures.toml"
+RATINGS = 12  # of the demo's study, for its admin page to show some progress
 
 
 class Photographer:
@@ -178,18 +180,34 @@ def send_without_connection(page: Page) -> None:
     page.get_by_role("button", name="Send again").wait_for()
 
 
-def links(data: Path, base: str, study: str) -> tuple[str, str]:
-    """A login link and an invite, at the server's own address."""
-    printed = (dartboard("login", "--data", data), dartboard("study", "invite", study, "--data", data))
-    paths = [re.findall(r"https?://[^/\s]+(/(?:login|invite)/\S+)", text)[0] for text in printed]
-    return f"{base}{paths[0]}", f"{base}{paths[1]}"
+def rate_some(camera: Photographer, cookies: Any) -> None:
+    context = camera.browser.new_context(storage_state=cookies, **DESKTOP)
+    page = context.new_page()
+    page.goto(f"{camera.base}/rate")
+    page.get_by_role("button", name="I agree").click()
+    page.get_by_role("button", name="Start").click()
+    page.locator("#screen").wait_for()
+    number = 0
+    while task(page) is not None and number < RATINGS:
+        answer_by_keyboard(page, number, ["5"] if "/practice/" in str(item(page)) else None)
+        number += 1
+    context.close()
+
+
+def link(base: str, *command: str | Path) -> str:
+    """The link that a command prints, at the server's own address."""
+    return base + re.findall(r"https?://[^/\s]+(/(?:login|invite)/\S+)", dartboard(*command))[0]
+
+
+def name_in(study: Path) -> str:
+    return re.findall(r'(?m)^name\s*=\s*"(.+?)"', study.read_text("utf-8"))[0]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=ROOT / "data" / "demo", help="folder with a features.sqlite")
     parser.add_argument("--out", type=Path, default=FOLDER, help="where the pictures go")
-    parser.add_argument("--study", type=Path, default=STUDY, help="study file")
+    parser.add_argument("--study", type=Path, default=STUDY, help="study file of the staff's pages")
     parser.add_argument("--pages", choices=("all", "rater", "staff"), default="all", help="whose pages")
     options = parser.parse_args()
     if not (options.data / "features.sqlite").is_file():
@@ -200,17 +218,21 @@ def main() -> None:
         data.mkdir()
         empty.mkdir()
         shutil.copy(options.data / "features.sqlite", data)
-        dartboard("study", "new", options.study, "--data", data)
         with serving(data) as base:
             camera = Photographer(browser, base, options.out)
-            study = re.findall(r'(?m)^name\s*=\s*"(.+?)"', options.study.read_text("utf-8"))[0]
-            login, invite = links(data, base, study)
             if options.pages != "staff":
+                rated = name_in(RATED)
+                dartboard("study", "new", RATED, "--data", data)
+                rater = camera.person(link(base, "study", "invite", rated, "--data", data))
                 store = StudyStore.open(f"sqlite:///{data}/study.sqlite")
-                rater_pages(camera, camera.person(invite), store, study)
+                rater_pages(camera, rater, store, rated)
                 store.dispose()
             if options.pages != "rater":
-                staff_pages(camera, camera.person(login, "Log in"), "topk-sae", "random-sign", study)
+                study = name_in(options.study)
+                dartboard("study", "new", options.study, "--data", data)
+                rate_some(camera, camera.person(link(base, "study", "invite", study, "--data", data)))
+                staff = camera.person(link(base, "login", "--data", data), "Log in")
+                staff_pages(camera, staff, "topk-sae", "random-sign", study)
         if options.pages != "rater":
             with serving(empty) as base:
                 Photographer(browser, base, options.out).take("empty", "/")

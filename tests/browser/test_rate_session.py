@@ -199,7 +199,7 @@ def test_the_whole_way_by_touch_on_a_small_phone(server: Server, watched: Browse
     done = 0
     while rating.task(page) is not None:
         check_width(page)
-        answer_by_touch(page, last="5")
+        answer_by_touch(page)
         done += 1
         if page.get_by_role("button", name="Begin").count():
             page.get_by_role("button", name="Begin").tap()
@@ -210,7 +210,7 @@ def test_the_whole_way_by_touch_on_a_small_phone(server: Server, watched: Browse
     assert len(server.answers()) == done
 
 
-def answer_by_touch(page: Page, last: str) -> None:
+def answer_by_touch(page: Page) -> None:
     """Tap the last option of each question, and Submit; every target is large enough."""
     shown = rating.item(page)
     if page.locator("#answer textarea").count():
@@ -299,11 +299,11 @@ def test_axe_finds_nothing_on_any_raters_page(
     check_by_axe(page)  # passed
     page.keyboard.press("Enter")
     page.locator("#answer").wait_for()
+    page.keyboard.press("s")
+    check_by_axe(page)
+    page.keyboard.press("Escape")
     while rating.task(page) is not None:
         check_by_axe(page)
-        page.keyboard.press("s")
-        check_by_axe(page)
-        page.keyboard.press("Escape")
         rating.answer_by_keyboard(page, 2)
     check_by_axe(page)  # done
     server.store.pause(NAME, "test")
@@ -326,6 +326,28 @@ def test_axe_finds_nothing_on_any_raters_page(
     page.get_by_role("checkbox").check()
     page.get_by_role("button", name="Withdraw").click()
     expect(page.get_by_role("heading", name="You have withdrawn")).to_be_visible()
+    check_by_axe(page)
+
+
+def test_a_crowd_worker_gets_the_code_after_the_last_answer_and_not_before(
+    serve: Callable[..., Server], watched: Browsers
+) -> None:
+    server = serve(pages=1, pairs=0, intruders=0, catch=0, practice=0, guess=0)
+    link = server.store.make_link(NAME, "crowd", 5, 7, "test", "C0FFEE42")
+    page = watched(**PHONE).new_page()
+    page.goto(f"{server.base}/join/{link}?PROLIFIC_PID=5f0a&STUDY_ID=6b1c&SESSION_ID=7d2e")
+    check_width(page)
+    check_by_axe(page)
+    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="I agree").click()
+    page.get_by_role("button", name="Start").click()
+    page.locator("html.js #answer").wait_for()
+    assert "C0FFEE42" not in page.content()
+    assert "5f0a" not in page.url + page.content()  # the platform's ids are left behind
+    answer_by_touch(page)
+    expect(page.get_by_label("Your completion code")).to_have_value("C0FFEE42")
+    assert len(server.answers()) == 1
+    check_width(page)
     check_by_axe(page)
 
 
