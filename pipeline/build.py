@@ -67,7 +67,8 @@ def at_work(plan: Plan, data: Path, workers: Workers, keep_work: bool, console: 
     folder = data / "build"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "lock", timeout=0), Stages(console) as stages, ExitStack() as stack:
+        lock = FileLock(folder / "lock", timeout=0)
+        with lock, Stages(console, folder / "seconds.json", plan.key) as stages, ExitStack() as stack:
             _note_changes(plan, folder, console)
             engine, tables = _engines(workers, stack)
             yield Run(plan, data, engine, tables, stages, workers.device)

@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from pipeline.dictionaries import Dictionary
-from pipeline.ranking import largest
+from pipeline.ranking import Ranked, both_ways, largest
 from pipeline.tables import Comparison, Related
 
 RANKS = (1, 10, 100)  # neighbours whose cosines are drawn as curves
@@ -50,6 +50,20 @@ def compare(own: Directions, other: Directions | None, name: str, neighbours: in
     """
     among = own if other is None else other
     found = largest(own.rows, among.rows, max(neighbours, *RANKS), itself=other is not None)
+    return _compared(found, own, among, name, neighbours)
+
+
+def compare_both(
+    one: Directions, other: Directions, names: tuple[str, str], neighbours: int
+) -> tuple[tuple[Related, Comparison], tuple[Related, Comparison]]:
+    """What `compare` finds for `one` in `other`, and for `other` in `one`; `names` of the two. One blocked product."""
+    there, back = both_ways(one.rows, other.rows, max(neighbours, *RANKS))
+    return _compared(there, one, other, names[1], neighbours), _compared(back, other, one, names[0], neighbours)
+
+
+def _compared(
+    found: Ranked, own: Directions, among: Directions, name: str, neighbours: int
+) -> tuple[Related, Comparison]:
     kept = min(neighbours, found.index.shape[1])
     feature = np.full((own.m, kept), -1, np.int32)
     value = np.zeros((own.m, kept), np.float32)

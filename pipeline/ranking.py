@@ -4,7 +4,7 @@ A block is ROWS × KEYS products in a buffer that is used again; of each only th
 end. Equal products go by the lower index, and block shapes are fixed, so that the result is the same wherever it is made.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.sift import keep_largest, sift
 from pipeline.topk import top_k
 
 ROWS = 256
@@ -38,6 +39,40 @@ def largest(rows: Tensor, keys: Tensor, n: int, *, itself: bool = True) -> Ranke
     return result
 
 
+def both_ways(rows: Tensor, keys: Tensor, n: int) -> tuple[Ranked, Ranked]:
+    """`largest` of every row among the keys, and of every key among the rows; on a CPU from one product."""
+    if not len(rows) or not len(keys) or rows.device.type != "cpu":
+        return largest(rows, keys, n), largest(keys, rows, n)
+    wanted = min(n, len(rows))
+    columns = _Columns(
+        np.full(len(keys), -np.inf, np.float32),
+        np.zeros(len(keys), np.int32),
+        np.empty((len(keys), 2 * wanted), np.int32),
+        np.empty((len(keys), 2 * wanted), np.float32),
+    )
+
+    def see(start: int, first: int, products: Tensor) -> None:
+        some = slice(first, first + products.shape[1])
+        held = columns.index[some], columns.value[some]
+        sift(products.numpy(), start, wanted, columns.least[some], columns.filled[some], *held)
+
+    result = _empty(len(rows), min(n, len(keys)))
+    for start, ranked in _blocks(rows, keys, min(n, len(keys)), True, both=False, see=see):
+        _store(result, start, ranked[0])
+    keep_largest(columns.filled, columns.index, columns.value, wanted)
+    return result, _sorted(columns.index[:, :wanted], columns.value[:, :wanted], wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Of every key: what a product must exceed, how many are held, and those."""
+
+    least: NDArray[np.float32]
+    filled: NDArray[np.int32]
+    index: NDArray[np.int32]
+    value: NDArray[np.float32]
+
+
 def extremes(rows: Tensor, keys: Tensor, n: int) -> tuple[Ranked, Ranked]:
     """The n largest and the n smallest products (smallest first) for every row, from one product."""
     n = min(n, len(keys))
@@ -48,8 +83,18 @@ def extremes(rows: Tensor, keys: Tensor, n: int) -> tuple[Ranked, Ranked]:
     return top, bottom
 
 
-def _blocks(rows: Tensor, keys: Tensor, n: int, itself: bool, both: bool) -> Iterator[tuple[int, list[Ranked]]]:
-    """By block of rows: its first row, and what is largest in the products (and in the products times −1)."""
+def _blocks(
+    rows: Tensor,
+    keys: Tensor,
+    n: int,
+    itself: bool,
+    both: bool,
+    see: Callable[[int, int, Tensor], None] | None = None,
+) -> Iterator[tuple[int, list[Ranked]]]:
+    """By block of rows: its first row, and what is largest in the products (and in the products times −1).
+
+    `see` is shown the first row, the first key and the products of every block.
+    """
     if n < 1:
         return
     spans = [(first, min(KEYS, len(keys) - first)) for first in range(0, len(keys), KEYS)]
@@ -65,6 +110,8 @@ def _blocks(rows: Tensor, keys: Tensor, n: int, itself: bool, both: bool) -> Ite
             if not itself and first < start + ROWS and start < first + width:
                 own = torch.arange(max(start, first), min(start + len(block), first + width), device=rows.device)
                 products[own - start, own - first] = -torch.inf
+            if see is not None:
+                see(start, first, products)
             kept = min(n, width)
             for side, (index, value) in enumerate(sides):
                 if side:

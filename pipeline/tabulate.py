@@ -7,6 +7,7 @@ import functools
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from pipeline.engines import Shared
 from pipeline.engines.local import Local
 from pipeline.files import whole
 from pipeline.finish import DictionaryFolder, Judged
-from pipeline.geometry import Directions, compare
+from pipeline.geometry import Directions, compare, compare_both
 from pipeline.hashing import derive
 from pipeline.model import OutputHead, find_blocks, load_whole_model, output_head
 from pipeline.passes import Parts
@@ -49,11 +50,11 @@ class Tabled:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One table: where its result goes, and a function of a module that makes it from the rest."""
+    """One table: where its result goes, and a function of a module that makes it for some dictionaries; no names: for all."""
 
     path: Path
     make: Callable[..., Any]
-    name: str = ""
+    names: tuple[str, ...] = ()
 
 
 def tabulate(site: Tabled, judged: Shared[Judged], engine: Local, advance: Callable[[int], None]) -> None:
@@ -73,24 +74,30 @@ def tasks(site: Tabled) -> list[Task]:
         made.append(Task(site.folder / "splice.pickle", _splice))
     for name in site.places:
         if site.config.output_tokens:
-            made.append(Task(site.folder / f"{name}.outputs.pickle", _outputs, name))
-        if site.config.neighbours:
-            made.append(Task(site.folder / f"{name}.neighbours.pickle", _neighbours, name))
+            made.append(Task(site.folder / f"{name}.outputs.pickle", _outputs, (name,)))
         if site.config.cofiring_tokens:
-            made.append(Task(site.folder / f"{name}.cofiring.pickle", _cofiring, name))
-        made.append(Task(site.folder / f"{name}.floors.pickle", _floors, name))
+            made.append(Task(site.folder / f"{name}.cofiring.pickle", _cofiring, (name,)))
+        made.append(Task(site.folder / f"{name}.floors.pickle", _floors, (name,)))
+    if site.config.neighbours:
+        for one, other in combinations_with_replacement(site.places, 2):
+            path = site.folder / f"{one}.{other}.neighbours.pickle"
+            made.append(Task(path, _neighbours, (one, other)))
     return made
 
 
 def tables(site: Tabled, name: str) -> Tables:
     """What `tabulate` has made of one dictionary."""
     made: dict[str, Any] = {}
+    neighbours: list[tuple[Related, Comparison]] = []
     for task in tasks(site):
-        if task.name in ("", name):
+        if not task.names or name in task.names:
             with task.path.open("rb") as file:
-                made[task.make.__name__] = pickle.load(file)  # written by a build, in its own work folder
+                result = pickle.load(file)  # written by a build, in its own work folder
+            if task.make is _neighbours:
+                neighbours.append(result[name])
+            else:
+                made[task.make.__name__] = result
     ce_recovered, kl_score = made.get("_splice", {}).get(name, (None, None))
-    neighbours: list[tuple[Related, Comparison]] = made.get("_neighbours", [])
     isotropic, covariance = made["_floors"]
     return Tables(
         floor_isotropic=isotropic,
@@ -104,15 +111,16 @@ def tables(site: Tabled, name: str) -> Tables:
 
 
 def _do(site: Tabled, judged: Shared[Judged], task: Task) -> Any:
-    return task.make(site, judged, task.name)
+    return task.make(site, judged, *task.names)
 
 
-def _neighbours(site: Tabled, _judged: Shared[Judged], name: str) -> list[tuple[Related, Comparison]]:
-    own = Directions.of(site.places[name].dictionary())
-    return [
-        compare(own, None if other == name else Directions.of(place.dictionary()), other, site.config.neighbours)
-        for other, place in site.places.items()
-    ]
+def _neighbours(site: Tabled, _judged: Shared[Judged], one: str, other: str) -> dict[str, tuple[Related, Comparison]]:
+    """By dictionary, what it finds in the other one of the two, which may be itself."""
+    own = Directions.of(site.places[one].dictionary())
+    if one == other:
+        return {one: compare(own, None, one, site.config.neighbours)}
+    there = Directions.of(site.places[other].dictionary())
+    return dict(zip((one, other), compare_both(own, there, (one, other), site.config.neighbours), strict=True))
 
 
 def _cofiring(site: Tabled, _judged: Shared[Judged], name: str) -> list[Related]:
@@ -144,7 +152,7 @@ def _floors(site: Tabled, judged: Shared[Judged], name: str) -> tuple[float, flo
     )
 
 
-def _splice(site: Tabled, judged: Shared[Judged], _name: str) -> dict[str, tuple[float | None, float | None]]:
+def _splice(site: Tabled, judged: Shared[Judged]) -> dict[str, tuple[float | None, float | None]]:
     model = load_whole_model(site.model)
     dictionaries: dict[str, Dictionary] = {name: place.dictionary() for name, place in site.places.items()}
     scores = splice_scores(

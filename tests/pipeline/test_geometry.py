@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pipeline.dictionaries import Dictionary
 from pipeline.dictionaries.directions import random_sign
-from pipeline.geometry import QUANTILES, Directions, compare, mmcs
+from pipeline.geometry import QUANTILES, Directions, compare, compare_both, mmcs
 
 
 def dictionary(encoder: Tensor, decoder: Tensor | None = None) -> Dictionary:
@@ -37,6 +37,19 @@ def test_neighbours_in_another_dictionary() -> None:
         np.testing.assert_allclose(comparison.curves[str(rank)], np.quantile(ranked[:, rank - 1], QUANTILES), atol=2e-6)
     assert mmcs(a, b) == pytest.approx(comparison.mmcs, abs=1e-6)
     assert mmcs(b, a) != pytest.approx(comparison.mmcs, abs=1e-3)
+
+
+def test_both_directions_are_as_each_alone() -> None:
+    a, b = drawn(30, 0), drawn(150, 1)
+    a[3] = 0
+    one, other = Directions.of_rows(a), Directions.of_rows(b)
+    alone = compare(one, other, "b", 4), compare(other, one, "a", 4)
+    for (related, comparison), (expected, compared) in zip(compare_both(one, other, ("a", "b"), 4), alone, strict=True):
+        assert (related.other, comparison.other) == (expected.other, compared.other)
+        np.testing.assert_array_equal(related.feature, expected.feature)
+        np.testing.assert_allclose(related.value, expected.value, atol=1e-6)
+        assert comparison.mmcs == pytest.approx(compared.mmcs, abs=1e-6)
+        assert comparison.curves.keys() == compared.curves.keys()
 
 
 def test_neighbours_within_a_dictionary_leave_the_feature_out() -> None:

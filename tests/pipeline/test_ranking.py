@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline import ranking
-from pipeline.ranking import extremes, largest
+from pipeline.ranking import both_ways, extremes, largest
 
 
 def sorted_whole(products: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -35,6 +36,20 @@ def test_the_largest_and_smallest_products_in_order_with_ties_by_index(n: int) -
     np.testing.assert_array_equal(top.index, index)
     np.testing.assert_array_equal(bottom.index, sorted_whole(-products, n)[0])
     np.testing.assert_array_equal(bottom.value, -sorted_whole(-products, n)[1])
+
+
+@pytest.mark.usefixtures("blocks")
+@pytest.mark.parametrize("n", [1, 5, 30, 99])
+@pytest.mark.parametrize("size", [23, 400])
+def test_one_product_ranks_both_ways(n: int, size: int) -> None:
+    random = np.random.default_rng(n)
+    rows, keys = (torch.from_numpy(random.integers(-2, 3, (m, 4)).astype(np.float32)) for m in (size, 40))
+    with FlopCounterMode(display=False) as counted:
+        there, back = both_ways(rows, keys, n)
+    assert counted.get_total_flops() == 2 * 4 * size * 40
+    for found, expected in ((there, largest(rows, keys, n)), (back, largest(keys, rows, n))):
+        np.testing.assert_array_equal(found.index, expected.index)
+        np.testing.assert_array_equal(found.value, expected.value)
 
 
 @pytest.mark.usefixtures("blocks")
