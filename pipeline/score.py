@@ -30,6 +30,8 @@ from pipeline.sample import Layout, Sample
 from pipeline.splice import SpliceScores, reconstructions, splice_scores
 from pipeline.streaming import FromModel, sampled
 
+NAME = "dictionary"  # of the one that is spliced in
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -135,7 +137,7 @@ def _judge(dictionary: Dictionary, x: Tensor, mean: Tensor, advance: Any) -> _Ju
 def _splice(
     dictionary: Dictionary, reading: Reading, model: ModelConfig, sample: Sample, mean: Tensor, stages: Stages
 ) -> dict[str, Any]:
-    reconstruct = reconstructions({"": dictionary})
+    reconstruct = reconstructions({NAME: dictionary})
     count = min(reading.splice_contexts, sample.contexts.count)
     if not reconstruct or not count:
         return {}
@@ -151,7 +153,7 @@ def _splice(
         try:
             found: SpliceScores = splice_scores(
                 whole, block, torch.from_numpy(tokens), torch.from_numpy(allowed), mean, reconstruct
-            )[""]
+            )[NAME]
         except ValueError as error:
             raise UserError(f"In the {count} contexts of --splice-contexts {error}; raise it.") from error
     return {

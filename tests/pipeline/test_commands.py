@@ -156,15 +156,21 @@ def test_a_perfect_dictionary_scores_one_and_an_empty_one_nothing(
     tmp_path: Path, tiny_model: Path, text_file: Path
 ) -> None:
     both = torch.cat([torch.eye(32), -torch.eye(32)])
-    perfect = Dictionary("neurons", "topk", both, torch.zeros(64), both, torch.zeros(32), k=32)
-    write_saelens(perfect, tmp_path / "perfect")
-    found = score(tmp_path / "perfect", tiny_model, text_file, "--layer", 2, "--json", tmp_path / "a.json")
-    assert found.exit_code == 0, found.output
-    scores = json.loads((tmp_path / "a.json").read_text("utf-8"))
-    assert scores["fve"] == pytest.approx(1, abs=1e-6)
-    assert scores["l0"] == pytest.approx(32, abs=0.1)
-    if scores["ce_recovered"] is not None:
-        assert scores["ce_recovered"] == pytest.approx(1, abs=1e-3)
+    eye, none = torch.zeros(64), torch.zeros(32)
+    write_saelens(Dictionary("neurons", "topk", both, eye, both, none, k=32), tmp_path / "perfect")
+    write_saelens(Dictionary("neurons", "topk", both, eye, both * 0, none, k=32), tmp_path / "empty")
+    scores = []
+    for name in ("perfect", "empty"):
+        found = score(tmp_path / name, tiny_model, text_file, "--layer", 2, "--json", tmp_path / "scores.json")
+        assert found.exit_code == 0, found.output
+        scores.append(json.loads((tmp_path / "scores.json").read_text("utf-8")))
+    perfect, empty = scores
+    assert perfect["fve"] == pytest.approx(1, abs=1e-6)
+    assert empty["fve"] < 0.1
+    assert perfect["l0"] == pytest.approx(32, abs=0.1)
+    assert perfect["ce_spliced"] == pytest.approx(perfect["ce_clean"], abs=1e-5)
+    assert perfect["ce_ablated"] == empty["ce_ablated"]  # which is the mean's, whatever is spliced
+    assert len({round(value, 5) for value in (perfect["ce_clean"], perfect["ce_ablated"], empty["ce_spliced"])}) == 3
 
 
 def test_what_is_wrong_with_a_score_is_said_in_a_sentence(
