@@ -1,8 +1,11 @@
 """Rating: the invite, the instructions, the screens. Blind: what is shown comes from the study store alone."""
 
-from app.rate.join import router as join
-from app.rate.routes import router
+from fastapi import APIRouter
 
-router.include_router(join)
+from app.rate import join, routes
+
+router = APIRouter()
+for module in (routes, join):
+    router.include_router(module.router)
 
 __all__ = ["router"]
