@@ -221,4 +221,4 @@ def test_help_lists_every_command_with_an_example() -> None:
 
 
 def test_the_demo_study_can_be_frozen(data_folder: Path) -> None:
-    assert "32 items" in ok("study", "new", DEMO, "--data", data_folder)
+    assert "78 items" in ok("study", "new", DEMO, "--data", data_folder)
