@@ -116,6 +116,8 @@ class Person:
         while most is None or count < most:
             began = time.perf_counter()
             page = await self.ask("GET", "/rate")
+            if page.status_code == 303:  # a place became free while the page was made
+                continue
             form = answer_form(httpx_page(page))
             if form is None:
                 break

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Form
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from app.errors import Unprocessable
+from app.errors import Conflict, Unprocessable
 from app.rate.pages import (
     consent_page,
     done_page,
@@ -76,7 +76,10 @@ def _end(request: Request, store: StudyStore, study: Study, rater: Rater, stage:
     """Nothing to do now, and why."""
     finished = None
     if stage == "finished" or (stage == "closed" and rater.started_at is not None):
-        finished = store.finish(rater)
+        try:
+            finished = store.finish(rater)
+        except Conflict:
+            return RedirectResponse("/rate", 303)  # another rater's place became free just now: look again
         store.note_debrief(rater)
     progress = store.progress(rater) if stage != "withdrawn" else None
     return render(request, "rate/done.html", done_page(study, stage, progress, finished))
