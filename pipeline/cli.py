@@ -9,11 +9,7 @@ import typer
 from rich.console import Console
 
 from app.settings import Settings
-from pipeline.commands import convert, score, train
-
-app = typer.Typer()
-for command in (train, score, convert):
-    app.command()(command)
+from pipeline.commands import app
 
 
 class EngineName(StrEnum):

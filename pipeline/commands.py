@@ -14,6 +14,8 @@ from rich.console import Console
 from app.errors import UserError
 from app.settings import Settings
 
+app = typer.Typer()
+
 
 class FormatName(StrEnum):
     saelens = "saelens"
@@ -42,6 +44,7 @@ DEVICE = Annotated[
 ]
 
 
+@app.command()
 def train(
     config: Annotated[Path, typer.Argument(help="The build file.", metavar="BUILD.toml", show_default=False)],
     data: Annotated[
@@ -81,6 +84,7 @@ def train(
     console.print(f"{out} is up to date, after {sum(stages.seconds.values()):.0f} s.", highlight=False)
 
 
+@app.command()
 def convert(
     source: Annotated[Path, typer.Argument(help="Folder or file of a dictionary, of any format that is read.")],
     folder: Annotated[Path, typer.Argument(help="Where it is to go; must not be there yet.")],
@@ -105,6 +109,7 @@ def convert(
     typer.echo(f"{made}: {dictionary.m:,} features of width {dictionary.encoder.shape[1]}, {dictionary.rule}")
 
 
+@app.command()
 def score(
     source: Annotated[
         Path, typer.Argument(help="Folder or file of the dictionary.", metavar="DICTIONARY", show_default=False)
