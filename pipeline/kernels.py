@@ -15,6 +15,7 @@ from pipeline.compiled import compiled
 LANES = 128
 DEPTH = 8
 BAND = LANES * DEPTH
+GROUP = 16  # lanes looked at together
 SIGN = np.int32(0x7FFFFFFF)
 
 
@@ -71,19 +72,20 @@ def select_sum(
 
 @compiled
 def _room(m: int) -> Any:
-    """Working memory of `_row`: lane maxima by band and over all, candidates, and their values as ordered integers."""
+    """Working memory of `_row`: lane maxima by band and over all, candidates, their values as ordered integers, and lanes."""
     bands = -(-m // BAND)
     return (
         np.empty(bands * LANES, np.float32),
         np.empty(LANES, np.float32),
         np.empty(bands * BAND, np.int32),
         np.empty(bands * BAND, np.int32),
+        np.empty(GROUP, np.int32),
     )
 
 
 @compiled
 def _row(row: NDArray[np.float32], k: int, index: NDArray[np.int32], value: NDArray[np.float32], room: Any) -> bool:
-    maxima, largest, found, keys = room
+    maxima, largest, found, keys, reached = room
     if not lane_maxima(row, maxima, largest):
         return False
     count = 0
@@ -91,8 +93,7 @@ def _row(row: NDArray[np.float32], k: int, index: NDArray[np.int32], value: NDAr
         for lane in range(LANES):
             keys[lane] = key(largest[lane])
         bound = value_of(kth(keys, LANES, k))
-        for first in range(0, len(maxima), 64):
-            count = collect(row, maxima, first, bound, found, count)
+        count = collect(row, maxima, bound, found, reached)
     else:  # so few lanes say nothing of the k-th largest: every value is a candidate
         for i in range(len(row)):
             found[i] = i
@@ -128,24 +129,30 @@ def lane_maxima(row: NDArray[np.float32], maxima: NDArray[np.float32], largest: 
 def collect(
     row: NDArray[np.float32],
     maxima: NDArray[np.float32],
-    first: int,
     bound: np.float32,
     found: NDArray[np.int32],
-    count: int,
+    reached: NDArray[np.int32],
 ) -> int:
-    """Add to `found[:count]` the places of values that reach the bound, in the 64 lanes from `first` on."""
-    reached = np.int32(0)
-    for lane in range(first, first + 64):
-        reached += np.int32(maxima[lane] >= bound)
-    if not reached:
-        return count
-    for lane in range(first, first + 64):
-        if maxima[lane] >= bound:
-            place = lane // LANES * BAND + lane % LANES
+    """Fill `found` with the places of values that reach the bound; how many they are. `reached[GROUP]` is room to work in.
+
+    What is written is written always and counted where it holds: a branch that can't be foreseen costs more.
+    """
+    count = 0
+    for first in range(0, len(maxima), GROUP):
+        some = np.int32(0)
+        for lane in range(first, first + GROUP):
+            some += np.int32(maxima[lane] >= bound)
+        if not some:
+            continue
+        lanes = 0
+        for lane in range(first, first + GROUP):
+            reached[lanes] = lane
+            lanes += int(maxima[lane] >= bound)
+        for i in range(lanes):
+            place = reached[i] // LANES * BAND + reached[i] % LANES
             for _ in range(DEPTH):
-                if row[place] >= bound:
-                    found[count] = place
-                    count += 1
+                found[count] = place
+                count += int(row[place] >= bound)
                 place += LANES
     return count
 

@@ -125,6 +125,8 @@ def run_pass(
     shared = engine.share(job)
     merge = functools.partial(merge_parts, [[entry.keep for entry in site.dictionaries] for site in job.sites])
     left = parts.left(CHUNKS * engine.workers if isinstance(engine, Gathers) else CHUNKS)
+    # those that take longest first, so that no worker ends long after the others
+    left.sort(key=lambda chunk: sum(shard in sampled for shard in chunk))
     pieces = [tuple(piece(contexts, shard, sampled.get(shard)) for shard in chunk) for chunk in left]
     for chunks, found in gathered(engine, functools.partial(stream, shared), merge, pieces, advance):
         shards = [shard.number for chunk in chunks for shard in chunk]

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from pipeline.compiled import compiled
 from pipeline.dictionaries.codes import Codes
-from pipeline.kernels import BAND, LANES, collect, key, kth, lane_maxima, settle, value_of
+from pipeline.kernels import BAND, GROUP, LANES, collect, key, kth, lane_maxima, settle, value_of
 
 SUMMING = 2.0**-22  # of one addition in float32, with room to spare for how a processor goes about it
 ROUNDING = {torch.bfloat16: 2.0**-8, torch.float32: 2.0**-22}  # of a product, relative to it
@@ -125,12 +125,12 @@ def _choose(
     bands = len(row) // BAND
     maxima, largest = np.empty(bands * LANES, np.float32), np.empty(LANES, np.float32)
     found, keys = np.empty(len(row), np.int32), np.empty(len(row), np.int32)
-    sums, totals = np.empty((AT_ONCE, SUMS)), np.empty(AT_ONCE)
+    reached, sums, totals = np.empty(GROUP, np.int32), np.empty((AT_ONCE, SUMS)), np.empty(AT_ONCE)
     for r in range(len(hints)):
         _read(hints[r], bias, absolute, row)
         if not lane_maxima(row, maxima, largest):
             return False
-        count = _shortlist(row[:m], k, slack[r], rounding, maxima, largest, found, keys)
+        count = _shortlist(row[:m], k, slack[r], rounding, maxima, largest, found, keys, reached)
         if count < k:
             return False
         if not _recompute(x[r], exact, bias, found, count, row, sums, totals):
@@ -170,6 +170,7 @@ def _shortlist(
     largest: NDArray[np.float32],
     found: NDArray[np.int32],
     keys: NDArray[np.int32],
+    reached: NDArray[np.int32],
 ) -> int:
     """Fill `found` with the places that may be among the k largest; how many they are. Fewer than k where bounds overflow."""
     count = 0
@@ -177,8 +178,7 @@ def _shortlist(
         for lane in range(LANES):
             keys[lane] = key(largest[lane])
         least = _reach(value_of(kth(keys, LANES, k)), slack, rounding)
-        for first in range(0, len(maxima), 64):
-            count = collect(row, maxima, first, least, found, count)
+        count = collect(row, maxima, least, found, reached)
     else:
         for i in range(len(row)):
             found[i] = i
