@@ -159,7 +159,7 @@ def test_another_raters_answer_waits_for_that_rater(server: Server, person: Brow
     assert len(page.evaluate("Object.keys(localStorage)")) == 1
     page.goto(one)
     expect(page.locator("#screen")).to_contain_text("1 of 3 done")
-    assert page.evaluate("Object.keys(localStorage)") == []
+    page.wait_for_function("Object.keys(localStorage).length === 0")
 
 
 def test_two_tabs_answer_one_question_once(server: Server, person: BrowserContext) -> None:
