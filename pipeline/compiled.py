@@ -1,4 +1,7 @@
-"""Functions compiled by numba, which has no types of its own."""
+"""Functions compiled by numba, which has no types of its own.
+
+What is compiled is kept on disk until its own file changes: a compiled function may call others of its file alone.
+"""
 
 from collections.abc import Callable
 from typing import Any, TypeVar, cast

@@ -16,6 +16,8 @@ LANES = 128
 DEPTH = 8
 BAND = LANES * DEPTH
 GROUP = 16  # lanes looked at together
+SUMS = 32  # of products, kept side by side, so that the processor adds many at once
+AT_ONCE = 4  # rows summed together, so that it need not wait for each
 SIGN = np.int32(0x7FFFFFFF)
 
 
@@ -86,26 +88,26 @@ def _room(m: int) -> Any:
 @compiled
 def _row(row: NDArray[np.float32], k: int, index: NDArray[np.int32], value: NDArray[np.float32], room: Any) -> bool:
     maxima, largest, found, keys, reached = room
-    if not lane_maxima(row, maxima, largest):
+    if not _lane_maxima(row, maxima, largest):
         return False
     count = 0
     if k <= LANES:
         for lane in range(LANES):
-            keys[lane] = key(largest[lane])
-        bound = value_of(kth(keys, LANES, k))
-        count = collect(row, maxima, bound, found, reached)
+            keys[lane] = _key(largest[lane])
+        bound = _value(_kth(keys, LANES, k))
+        count = _collect(row, maxima, bound, found, reached)
     else:  # so few lanes say nothing of the k-th largest: every value is a candidate
         for i in range(len(row)):
             found[i] = i
         count = len(row)
     for i in range(count):
-        keys[i] = key(row[found[i]])
-    settle(row, found, keys, count, k, index, value)
+        keys[i] = _key(row[found[i]])
+    _settle(row, found, keys, count, k, index, value)
     return True
 
 
 @compiled
-def lane_maxima(row: NDArray[np.float32], maxima: NDArray[np.float32], largest: NDArray[np.float32]) -> bool:
+def _lane_maxima(row: NDArray[np.float32], maxima: NDArray[np.float32], largest: NDArray[np.float32]) -> bool:
     """Fill `maxima[band · lane]` and `largest[lane]`; false where a value is NaN."""
     wrong = False
     for lane in range(LANES):
@@ -126,7 +128,7 @@ def lane_maxima(row: NDArray[np.float32], maxima: NDArray[np.float32], largest: 
 
 
 @compiled
-def collect(
+def _collect(
     row: NDArray[np.float32],
     maxima: NDArray[np.float32],
     bound: np.float32,
@@ -158,7 +160,7 @@ def collect(
 
 
 @compiled
-def settle(
+def _settle(
     row: NDArray[np.float32],
     found: NDArray[np.int32],
     keys: NDArray[np.int32],
@@ -168,7 +170,7 @@ def settle(
     value: NDArray[np.float32],
 ) -> None:
     """The k candidates of the largest `keys[candidate]`: those above the k-th, then those equal to it with the lowest indices."""
-    least = kth(keys, count, k)
+    least = _kth(keys, count, k)
     filled = 0
     equal = 0
     for i in range(count):
@@ -187,7 +189,7 @@ def settle(
 
 
 @compiled
-def kth(keys: NDArray[np.int32], count: int, k: int) -> np.int32:
+def _kth(keys: NDArray[np.int32], count: int, k: int) -> np.int32:
     """The k-th largest of `keys[:count]`, by bisection."""
     low, high = np.int64(-(2**31)), np.int64(2**31 - 1)
     while low < high:
@@ -203,13 +205,186 @@ def kth(keys: NDArray[np.int32], count: int, k: int) -> np.int32:
 
 
 @compiled
-def key(value: np.float32) -> np.int32:
+def _key(value: np.float32) -> np.int32:
     """An integer in the order of the values; −0 is 0."""
     bits = np.float32(value + np.float32(0)).view(np.int32)
     return np.int32(bits ^ ((bits >> np.int32(31)) & SIGN))
 
 
 @compiled
-def value_of(key: np.int32) -> np.float32:
+def _value(key: np.int32) -> np.float32:
     bits = np.int32(key ^ ((key >> np.int32(31)) & SIGN))
     return bits.view(np.float32)
+
+
+@compiled
+def choose(
+    hints: NDArray[Any],
+    slack: NDArray[np.float32],
+    rounding: np.float32,
+    x: NDArray[np.float32],
+    exact: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    absolute: bool,
+    index: NDArray[np.int32],
+    value: NDArray[np.float32],
+) -> bool:
+    """Fill `index[row, k]` and `value[row, k]` with the k largest of x · exact + bias, by `hints[row, m]` of the products.
+
+    `slack[row]` and `rounding` bound the hints' errors: see `pipeline.dictionaries.shortlist`. False where a
+    pre-activation is not finite; what is filled then is void.
+    """
+    m = hints.shape[1]
+    k = index.shape[1]
+    row = np.full(-(-m // BAND) * BAND, -np.inf, np.float32)
+    bands = len(row) // BAND
+    maxima, largest = np.empty(bands * LANES, np.float32), np.empty(LANES, np.float32)
+    found, keys = np.empty(len(row), np.int32), np.empty(len(row), np.int32)
+    reached, sums, totals = np.empty(GROUP, np.int32), np.empty((AT_ONCE, SUMS)), np.empty(AT_ONCE)
+    for r in range(len(hints)):
+        _read(hints[r], bias, absolute, row)
+        if not _lane_maxima(row, maxima, largest):
+            return False
+        count = _shortlist(row, m, k, slack[r], rounding, maxima, largest, found, keys, reached)
+        if count < k:
+            return False
+        if not _recompute(x[r], exact, bias, found, count, row, sums, totals):
+            return False
+        for i in range(count):
+            keys[i] = _key(abs(row[found[i]]) if absolute else row[found[i]])
+        _settle(row, found, keys, count, k, index[r], value[r])
+    return True
+
+
+@compiled
+def _read(hint: NDArray[Any], bias: NDArray[np.float32], absolute: bool, row: NDArray[np.float32]) -> None:
+    """Fill `row[:m]` with what is to be compared."""
+    m = len(hint)
+    if hint.itemsize == 2:
+        bits = row.view(np.uint32)
+        for i in range(m):
+            bits[i] = np.uint32(hint[i]) << np.uint32(16)
+    else:
+        for i in range(m):
+            row[i] = hint[i]
+    if len(bias):
+        for i in range(m):
+            row[i] += bias[i]
+    if absolute:
+        for i in range(m):
+            row[i] = abs(row[i])
+
+
+@compiled
+def _shortlist(
+    row: NDArray[np.float32],
+    m: int,
+    k: int,
+    slack: np.float32,
+    rounding: np.float32,
+    maxima: NDArray[np.float32],
+    largest: NDArray[np.float32],
+    found: NDArray[np.int32],
+    keys: NDArray[np.int32],
+    reached: NDArray[np.int32],
+) -> int:
+    """Fill `found` with the places that may be among the k largest; how many they are. Fewer than k where bounds overflow."""
+    count = 0
+    if k <= LANES:
+        for lane in range(LANES):
+            keys[lane] = _key(largest[lane])
+        least = _reach(_value(_kth(keys, LANES, k)), slack, rounding)
+        count = _collect(row, maxima, least, found, reached)
+    else:
+        for i in range(m):
+            found[i] = i
+        count = m
+    if count < k:
+        return count
+    for i in range(count):
+        keys[i] = _key(row[found[i]])
+    least = _reach(_value(_kth(keys, count, k)), slack, rounding)
+    kept = 0
+    for i in range(count):
+        if row[found[i]] >= least:
+            found[kept] = found[i]
+            kept += 1
+    return kept
+
+
+@compiled
+def _reach(kth: np.float32, slack: np.float32, rounding: np.float32) -> np.float32:
+    """What a hint must reach for its true value to be possibly as large as that of the k-th largest hint."""
+    truth = kth - rounding * abs(kth) - np.float32(2) * slack
+    return truth / (np.float32(1) + rounding if truth > 0 else np.float32(1) - rounding)
+
+
+@compiled
+def _recompute(
+    x: NDArray[np.float32],
+    exact: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    found: NDArray[np.int32],
+    count: int,
+    row: NDArray[np.float32],
+    sums: NDArray[np.float64],
+    totals: NDArray[np.float64],
+) -> bool:
+    """Put the true pre-activations of `found[:count]` into `row`. False where one is not finite."""
+    finite = True
+    for first in range(0, count, AT_ONCE):
+        last = min(first + AT_ONCE, count) - 1
+        _dots(
+            x,
+            exact[found[first]],
+            exact[found[min(first + 1, last)]],
+            exact[found[min(first + 2, last)]],
+            exact[found[last]],
+            sums,
+            totals,
+        )
+        totals[last - first] = totals[AT_ONCE - 1]
+        for i in range(first, last + 1):
+            total = totals[i - first]
+            if len(bias):
+                total += np.float64(bias[found[i]])
+            row[found[i]] = total
+            finite &= np.isfinite(row[found[i]])
+    return finite
+
+
+@compiled
+def _dots(
+    x: NDArray[np.float32],
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
+    c: NDArray[np.float32],
+    d: NDArray[np.float32],
+    sums: NDArray[np.float64],
+    totals: NDArray[np.float64],
+) -> None:
+    """Of x with each of the rows. Products are exact; float64 sums are in an order of their own: `sums[i % SUMS]`, then those."""
+    of_a, of_b, of_c, of_d = sums[0], sums[1], sums[2], sums[3]
+    for i in range(SUMS):
+        of_a[i] = of_b[i] = of_c[i] = of_d[i] = 0.0
+    whole = len(x) // SUMS * SUMS
+    for first in range(0, whole, SUMS):
+        xs = x[first : first + SUMS]
+        here_a, here_b = a[first : first + SUMS], b[first : first + SUMS]
+        here_c, here_d = c[first : first + SUMS], d[first : first + SUMS]
+        for i in range(SUMS):
+            value = np.float64(xs[i])
+            of_a[i] += value * np.float64(here_a[i])
+            of_b[i] += value * np.float64(here_b[i])
+            of_c[i] += value * np.float64(here_c[i])
+            of_d[i] += value * np.float64(here_d[i])
+    for i in range(whole, len(x)):
+        value, place = np.float64(x[i]), i - whole
+        of_a[place] += value * np.float64(a[i])
+        of_b[place] += value * np.float64(b[i])
+        of_c[place] += value * np.float64(c[i])
+        of_d[place] += value * np.float64(d[i])
+    for place in range(AT_ONCE):
+        totals[place] = 0.0
+        for i in range(SUMS):
+            totals[place] += sums[place, i]

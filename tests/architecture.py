@@ -162,6 +162,25 @@ def nothing_happens_at_import(root: Path) -> list[str]:
     ]
 
 
+def compiled_functions_call_those_of_their_own_file(root: Path) -> list[str]:
+    """What numba keeps on disk holds what it called, and is made anew when its own file changes, not when theirs do."""
+    compiling = {
+        ".".join(path.with_suffix("").parts): (path, tree)
+        for path, tree in sources(root, "pipeline")
+        if any(
+            isinstance(node, ast.FunctionDef)
+            and {"compiled", "reordered"} & {part.id for part in node.decorator_list if isinstance(part, ast.Name)}
+            for node in tree.body
+        )
+    }
+    return [
+        f"{path}:{line}: imports {name}, which is compiled, too"
+        for path, tree in compiling.values()
+        for line, name in imports(path, tree)
+        if any(name == other or name.startswith(f"{other}.") for other in compiling)
+    ]
+
+
 def running(body: list[ast.stmt], own: set[str]) -> Iterator[ast.stmt]:
     """The statements of a module's body that do more than define."""
     for node in body:
@@ -269,6 +288,7 @@ RULES: tuple[Rule, ...] = (
     no_print,
     no_bare_except,
     nothing_happens_at_import,
+    compiled_functions_call_those_of_their_own_file,
     modules_say_what_they_do,
     templates_parse_and_escape,
     markup_is_made_where_all_is_escaped,

@@ -39,6 +39,13 @@ OFFENCES = [
     (rules.no_bare_except, {"app/a.py": "try:\n    f()\nexcept Exception:\n    pass"}),
     (rules.nothing_happens_at_import, {"app/a.py": "import logging\nlogging.basicConfig()"}),
     (rules.nothing_happens_at_import, {"app/a.py": "with open('x') as f:\n    text = f.read()"}),
+    (
+        rules.compiled_functions_call_those_of_their_own_file,
+        {
+            "pipeline/a.py": "@compiled\ndef f(): ...",
+            "pipeline/b.py": "from pipeline.a import f\n@compiled\ndef g(): f()",
+        },
+    ),
     (rules.modules_say_what_they_do, {"pipeline/a.py": "x = 1"}),
     (rules.templates_parse_and_escape, {"templates/a.html": "{{ text|safe }}"}),
     (rules.templates_parse_and_escape, {"templates/a.html": "{% if x %}"}),
