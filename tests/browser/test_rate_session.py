@@ -241,6 +241,12 @@ def test_a_zoomed_window_scrolls_in_one_direction_alone(server: Server, watched:
     check_width(page)
 
 
+def go(page: Page, button: str) -> None:
+    """Press a button of a page without a script, and wait for the page that it leads to."""
+    with page.expect_navigation():
+        page.get_by_role("button", name=button).click()
+
+
 def test_the_whole_way_without_javascript(server: Server, watched: Browsers) -> None:
     page = begin(watched(java_script_enabled=False).new_page(), server.invite(), script=False)
     while rating.task(page) is not None:
@@ -249,15 +255,15 @@ def test_the_whole_way_without_javascript(server: Server, watched: Browsers) -> 
             page.locator("#answer textarea").fill("by mouse")
         for question in page.locator("#answer .question:has(input)").all():
             question.locator("input").last.check(force=True)
-        page.get_by_role("button", name="Submit").click()
+        go(page, "Submit")
         assert rating.item(page) != shown
         if page.get_by_role("button", name="Begin").count():
-            page.get_by_role("button", name="Begin").click()
+            go(page, "Begin")
     expect(page.get_by_role("heading", name="All done")).to_be_visible()
-    page.get_by_role("button", name="Undo").click()
+    go(page, "Undo")
     page.locator("#skip summary").click()
     page.get_by_role("radio", name="It is not shown so that I could read it").click()
-    page.get_by_role("button", name="Skip").click()
+    go(page, "Skip")
     expect(page.get_by_role("heading", name="All done")).to_be_visible()
     assert len(server.answers()) == 6
     assert {"skip": "unreadable"} in server.answers()

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import UserError
-from pipeline.config import load_build
+from pipeline.config import FileConfig, load_build
 
 
 @pytest.mark.parametrize(
@@ -71,4 +71,6 @@ def test_the_demo_asks_for_what_the_readme_says() -> None:
     (site,) = config.sites
     assert site.contexts * site.context_length >= 200_000
     assert (site.layer, site.context_length, config.defaults.k, config.defaults.expansion) == (15, 128, 32, 8)
-    assert [entry.kind for entry in config.dictionaries] == ["random-sign", "data-points", "topk-sae"]
+    assert [entry.kind for entry in config.dictionaries] == ["random-sign", "data-points", "file"]
+    (shipped,) = (entry for entry in config.dictionaries if isinstance(entry, FileConfig))
+    assert (Path(__file__).parents[2] / shipped.source / "cfg.json").is_file()
