@@ -1,4 +1,4 @@
-"""Compiled by numba for `pipeline.topk`: the k largest of each row, in one reading of it.
+"""Compiled by numba for `pipeline.topk` and the shortlists of `pipeline.dictionaries`: the k largest of each row.
 
 The row is cut into bands of LANES × DEPTH values. One reading keeps, for every lane of every band, the largest of its
 DEPTH values, and the largest of all bands: LANES maxima, of which the k-th largest is a lower bound of the k-th largest
@@ -39,34 +39,15 @@ def select(pre: NDArray[np.float32], k: int, index: NDArray[np.int32], value: ND
 
 
 @compiled
-def select_half(pre: NDArray[np.uint16], k: int, index: NDArray[np.int32], value: NDArray[np.float32]) -> bool:
-    """The same for `pre[row, m]` of the bits of bfloat16 values: the upper half of a float32's."""
-    m = pre.shape[1]
-    padded = np.full(-(-m // BAND) * BAND, -np.inf, np.float32)
-    bits = padded.view(np.uint32)
-    room = _room(m)
-    for r in range(len(pre)):
-        for i in range(m):
-            bits[i] = np.uint32(pre[r, i]) << np.uint32(16)
-        if not _row(padded, k, index[r], value[r], room):
-            return False
-    return True
-
-
-@compiled
-def select_sum(
+def select_half(
     pre: NDArray[np.uint16], bias: NDArray[np.float32], k: int, index: NDArray[np.int32], value: NDArray[np.float32]
 ) -> bool:
-    """The same for `pre[row, m]` in bfloat16 bits plus `bias[m]`."""
+    """The same for `pre[row, m]` of the bits of bfloat16 values, the upper half of a float32's, plus `bias[m]`, or empty."""
     m = pre.shape[1]
     padded = np.full(-(-m // BAND) * BAND, -np.inf, np.float32)
-    bits = padded.view(np.uint32)
     room = _room(m)
     for r in range(len(pre)):
-        for i in range(m):
-            bits[i] = np.uint32(pre[r, i]) << np.uint32(16)
-        for i in range(m):
-            padded[i] += bias[i]
+        _read(pre[r], bias, False, padded)
         if not _row(padded, k, index[r], value[r], room):
             return False
     return True
@@ -74,7 +55,7 @@ def select_sum(
 
 @compiled
 def _room(m: int) -> Any:
-    """Working memory of `_row`: lane maxima by band and over all, candidates, their values as ordered integers, and lanes."""
+    """Working memory of a row: lane maxima by band and over all, candidates, their values as ordered integers, and lanes."""
     bands = -(-m // BAND)
     return (
         np.empty(bands * LANES, np.float32),
@@ -237,10 +218,8 @@ def choose(
     m = hints.shape[1]
     k = index.shape[1]
     row = np.full(-(-m // BAND) * BAND, -np.inf, np.float32)
-    bands = len(row) // BAND
-    maxima, largest = np.empty(bands * LANES, np.float32), np.empty(LANES, np.float32)
-    found, keys = np.empty(len(row), np.int32), np.empty(len(row), np.int32)
-    reached, sums, totals = np.empty(GROUP, np.int32), np.empty((AT_ONCE, SUMS)), np.empty(AT_ONCE)
+    maxima, largest, found, keys, reached = _room(m)
+    sums, totals = np.empty((AT_ONCE, SUMS)), np.empty(AT_ONCE)
     for r in range(len(hints)):
         _read(hints[r], bias, absolute, row)
         if not _lane_maxima(row, maxima, largest):

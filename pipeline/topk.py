@@ -10,6 +10,8 @@ from torch import Tensor
 
 from pipeline import kernels
 
+NONE = torch.empty(0)  # bias
+
 
 def top_k(pre: Tensor, k: int, index: Tensor, value: Tensor) -> None:
     """Fill `index[row, k]` (int32) and `value[row, k]` (float32) from `pre[row, m]` (float32 or bfloat16), 1 ≤ k ≤ m.
@@ -20,7 +22,7 @@ def top_k(pre: Tensor, k: int, index: Tensor, value: Tensor) -> None:
         top_k_of_torch(pre, k, index, value)
         return
     if pre.dtype == torch.bfloat16:
-        finite = kernels.select_half(pre.view(torch.int16).numpy().view(np.uint16), k, index.numpy(), value.numpy())
+        finite = _select_half(pre, NONE, k, index, value)
     else:
         finite = kernels.select(pre.numpy(), k, index.numpy(), value.numpy())
     if not finite:
@@ -35,10 +37,13 @@ def top_k_sum(pre: Tensor, bias: Tensor, k: int, index: Tensor) -> None:
     value = torch.empty(index.shape)
     if pre.device.type != "cpu" or pre.dtype != torch.bfloat16:
         top_k(pre.add_(bias) if pre.dtype == torch.float32 else pre.float() + bias, k, index, value)
-    elif not kernels.select_sum(
-        pre.view(torch.int16).numpy().view(np.uint16), bias.numpy(), k, index.numpy(), value.numpy()
-    ):
+    elif not _select_half(pre, bias, k, index, value):
         raise FloatingPointError("a pre-activation is NaN")
+
+
+def _select_half(pre: Tensor, bias: Tensor, k: int, index: Tensor, value: Tensor) -> bool:
+    bits = pre.view(torch.int16).numpy().view(np.uint16)
+    return kernels.select_half(bits, bias.numpy(), k, index.numpy(), value.numpy())
 
 
 def top_k_of_torch(pre: Tensor, k: int, index: Tensor, value: Tensor) -> None:

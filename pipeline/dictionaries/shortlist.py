@@ -10,7 +10,6 @@ The bound, for x̂ and ê as rounded for the product, and p the true pre-activat
     |x·e − x̂·ê| ≤ ‖x − x̂‖ ‖e‖ + ‖x̂‖ ‖e − ê‖,  summing in float32 adds at most d 2⁻²² ‖x̂‖ ‖ê‖,  rounding the product r |p|
 """
 
-import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,17 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline import kernels
+from pipeline.arithmetic import fast_dtype
 from pipeline.dictionaries.codes import Codes
 
 SUMMING = 2.0**-22  # of one addition in float32, with room to spare for how a processor goes about it
 ROUNDING = {torch.bfloat16: 2.0**-8, torch.float32: 2.0**-22}  # of a product, relative to it
-
-
-@functools.cache
-def hint_dtype() -> torch.dtype:
-    """What this processor multiplies fastest. No result depends on it."""
-    able = torch.cpu.get_capabilities()
-    return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else torch.float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +47,7 @@ class Shortlister:
         cls, encoder: Tensor, bias: Tensor, k: int, absolute: bool, dtype: torch.dtype | None = None
     ) -> "Shortlister":
         """From `encoder[m, d]` and `bias[m]`, float32; `dtype` of the hint is the processor's own unless given."""
-        rounded = encoder.to(dtype or hint_dtype())
+        rounded = encoder.to(dtype or fast_dtype())
         lost = (encoder - rounded.float()).norm(dim=1).max()
         exact, bias = encoder.contiguous(), bias if bool(bias.any()) else bias[:0]
         return cls(exact, bias, rounded.T, float(exact.norm(dim=1).max()), float(lost), k, absolute)

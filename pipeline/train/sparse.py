@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.arithmetic import fast_dtype
 from pipeline.dictionaries.dictionary import BLOCK
 from pipeline.train import sums
 from pipeline.train.auxiliary import revive
@@ -50,8 +51,7 @@ class Sparse(Family):
         self.groups = max(1, len(sizes))
         self.group = np.searchsorted(np.array(sizes[:-1]), np.arange(m), side="right").astype(np.uint8)
         self.threads = threads(options.threads)
-        fast = torch.cpu._is_avx512_bf16_supported()
-        self._shadow = torch.empty(m, d, dtype=torch.bfloat16 if fast else torch.float32)
+        self._shadow = torch.empty(m, d, dtype=fast_dtype())
         self._room = threading.local()
 
     @abstractmethod
