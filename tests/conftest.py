@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from app.store.features import FeatureStore
 from tests.postgres import postgres_server, postgres_url  # noqa: F401
 from tests.serving import ROOT, dartboard
+from tests.studies import SetClock
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,6 +37,27 @@ def small_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
         if not (folder / "features.sqlite").exists():
             dartboard("build", ROOT / "tests" / "small.toml", "--data", folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def features(small_store: Path):
+    """The small feature store, opened."""
+    store = FeatureStore(small_store / "features.sqlite")
+    yield store
+    store.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty study store's address: a test that asks for it runs on both databases."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("postgres_url")
+    return f"sqlite:///{tmp_path / 'study.sqlite'}"
+
+
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
 
 
 @pytest.fixture

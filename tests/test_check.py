@@ -2,7 +2,6 @@
 
 import random
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,13 +37,6 @@ DESIGN = {
     "guess": {"pages": 5},
     "estimand": {"trained": "trained", "random": "untrained", "retention": 0.7},
 }
-
-
-@pytest.fixture(scope="module")
-def features(small_store: Path):
-    store = FeatureStore(small_store / "features.sqlite")
-    yield store
-    store.close()
 
 
 @pytest.fixture(scope="module")

@@ -40,13 +40,6 @@ def design(**changes) -> Protocol:
 
 
 @pytest.fixture(scope="module")
-def features(small_store: Path):
-    store = FeatureStore(small_store / "features.sqlite")
-    yield store
-    store.close()
-
-
-@pytest.fixture(scope="module")
 def frozen(features: FeatureStore) -> FrozenStudy:
     return prepare(design(), features, counted_tokens())
 

@@ -2,7 +2,6 @@
 
 import math
 from collections import Counter, defaultdict
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,13 +31,6 @@ DESIGN = {
     "layout": {"contexts": 3, "width": 24},
     "tasks": {"intruder": {"features": 40, "width": 24}},
 }
-
-
-@pytest.fixture(scope="module")
-def features(small_store: Path):
-    store = FeatureStore(small_store / "features.sqlite")
-    yield store
-    store.close()
 
 
 @pytest.fixture(scope="module")

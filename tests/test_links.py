@@ -15,18 +15,6 @@ from tests.web import STUDY, Web, answer, message, serve
 PROLIFIC = "PROLIFIC_PID={}&STUDY_ID=s1&SESSION_ID=x1"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "postgresql":
-        return request.getfixturevalue("postgres_url")
-    return f"sqlite:///{tmp_path / 'study.sqlite'}"
-
-
-@pytest.fixture
-def clock() -> SetClock:
-    return SetClock()
-
-
 @pytest.fixture
 def store(url: str, clock: SetClock):
     opened = open_store(url, clock)

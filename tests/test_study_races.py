@@ -1,10 +1,11 @@
 """Real processes that race for the last places of a small study."""
 
 import multiprocessing
+import sqlite3
+import threading
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
-
-import pytest
 
 from app.store.sealed import final_answers
 from app.store.study import StudyStore
@@ -14,13 +15,6 @@ from tests.studies import any_answer, frozen_study
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.test_study_races"])
 PROCESSES, RATERS_EACH, ITEMS, K = 8, 2, 6, 3
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "postgresql":
-        return request.getfixturevalue("postgres_url")
-    return f"sqlite:///{tmp_path / 'study.sqlite'}"
 
 
 def rate(url: str, raters: list[int], barrier, answers) -> None:
@@ -79,3 +73,17 @@ def test_processes_that_make_the_store_at_once(url: str) -> None:
         worker.join(timeout=60)
     assert [worker.exitcode for worker in workers] == [0] * 4
     assert [versions.get(timeout=5) for _ in workers] == [[]] * 4
+
+
+def test_a_file_that_another_process_is_making_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "study.sqlite"
+    StudyStore.open(f"sqlite:///{path}").dispose()
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as maker:
+        maker.execute("PRAGMA journal_mode=DELETE")  # as a new file is
+        maker.execute("BEGIN IMMEDIATE")
+        done = threading.Timer(0.3, maker.execute, ["COMMIT"])
+        done.start()
+        store = StudyStore.open(f"sqlite:///{path}")
+        done.join()
+    assert store.studies() == []
+    store.dispose()

@@ -1,7 +1,6 @@
 """From the first consent to the last guess, on SQLite and on PostgreSQL: stages, practice, dwell, repeats, the end."""
 
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -13,18 +12,6 @@ from app.study import chain
 from app.study.answers import GuessAnswer, PageAnswer, Skip
 from tests.studies import SetClock, answer, answer_all, any_answer, frozen_study, open_store
 from tests.test_study_machine import stored_links
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "postgresql":
-        return request.getfixturevalue("postgres_url")
-    return f"sqlite:///{tmp_path / 'study.sqlite'}"
-
-
-@pytest.fixture
-def clock() -> SetClock:
-    return SetClock()
 
 
 @pytest.fixture

@@ -16,18 +16,6 @@ from app.study.answers import PageAnswer, PairAnswer
 from tests.studies import SetClock, answer, answer_all, frozen_study, open_store, with_key_swapped
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "postgresql":
-        return request.getfixturevalue("postgres_url")
-    return f"sqlite:///{tmp_path / 'study.sqlite'}"
-
-
-@pytest.fixture
-def clock() -> SetClock:
-    return SetClock()
-
-
 @pytest.fixture
 def store(url: str, clock: SetClock):
     opened = open_store(url, clock)

@@ -42,13 +42,6 @@ DESIGN = {
 
 
 @pytest.fixture(scope="module")
-def features(small_store: Path):
-    store = FeatureStore(small_store / "features.sqlite")
-    yield store
-    store.close()
-
-
-@pytest.fixture(scope="module")
 def frozen(features: FeatureStore) -> FrozenStudy:
     return prepare(Protocol.model_validate(DESIGN), features)
 
