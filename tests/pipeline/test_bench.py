@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from pipeline.bench.__main__ import MEMORY
 from pipeline.bench.builds import measure_build
 from pipeline.bench.report import Row, table
-from pipeline.bench.shapes import S, make_ground
+from pipeline.bench.shapes import CHARACTERS_A_TOKEN, S, make_ground
 from pipeline.bench.tables import measure_tables
 
 SMALL = dataclasses.replace(S, layers=2, depth=1, d=32, heads=2, m=256, contexts=128, k=8, top=5, per_quantile=2)
@@ -49,3 +50,9 @@ def test_a_row_passes_at_its_bar_and_misses_above_it() -> None:
     Console(file=out, width=120).print(table(rows, "Reached"))
     assert "miss" in out.getvalue()
     assert "≤ 2,048 B" in out.getvalue()
+
+
+def test_there_is_text_enough_for_the_longest_build(tmp_path: Path) -> None:
+    ground = make_ground(SMALL, tmp_path, max(MEMORY))
+    written = (ground.folder / "text.txt").stat().st_size
+    assert written >= max(MEMORY) * S.length * CHARACTERS_A_TOKEN
