@@ -20,6 +20,8 @@ PURE = (
     *("__future__", "abc", "base64", "bisect", "collections", "copy", "dataclasses", "datetime", "enum", "fractions"),
     *("functools", "hashlib", "hmac", "itertools", "json", "math", "operator", "random", "re", "statistics", "string"),
     *("types", "typing", "unicodedata", "numpy", "pydantic", "app.errors", "app.study"),
+    # statistics: they could open files, and are not asked to
+    *("krippendorff", "numpyro", "jax", "scipy", "statsmodels"),
 )
 
 Rule = Callable[[Path], list[str]]
