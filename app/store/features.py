@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Engine, create_engine, func, select
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import ColumnElement, Engine, Select, create_engine, func, select
 from sqlalchemy.pool import QueuePool
 
 from app.errors import NotFound, UserError
@@ -133,6 +135,25 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class Figures:
+    """Columns of a dictionary's features, `[m]` each; `live` says which are."""
+
+    frequency: NDArray[np.float64]
+    max: NDArray[np.float64]
+    peak_entropy: NDArray[np.float64]
+    live: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """Features of a dictionary, the nearest feature of another to each, and the cosine of the two: `[n]` each."""
+
+    feature: NDArray[np.int64]
+    other: NDArray[np.int64]
+    cosine: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     id: int
     site_id: int
@@ -153,7 +174,11 @@ class FeatureFilter:
     token: str | None = None  # part of the most common peak token
     min_frequency: float | None = None
     max_frequency: float | None = None
+    min_max: float | None = None
+    max_max: float | None = None
     min_entropy: float | None = None
+    max_entropy: float | None = None
+    among: frozenset[int] | None = None  # features of these numbers alone
 
     def where(self) -> list[ColumnElement[bool]]:
         f = t.feature.c
@@ -163,9 +188,19 @@ class FeatureFilter:
             self.token and f.top_token.contains(self.token, autoescape=True),
             self.min_frequency is not None and f.frequency >= self.min_frequency,
             self.max_frequency is not None and f.frequency <= self.max_frequency,
+            self.min_max is not None and f.max >= self.min_max,
+            self.max_max is not None and f.max <= self.max_max,
             self.min_entropy is not None and f.peak_entropy >= self.min_entropy,
+            self.max_entropy is not None and f.peak_entropy <= self.max_entropy,
+            self.among is not None and f.index.in_(listed(self.among or ())),
         ]
         return [test for test in tests if test is not None and test is not False and test != ""]
+
+
+def listed(numbers: Iterable[int]) -> Select[tuple[int]]:
+    """Whole numbers as a subquery of one parameter, however many they are."""
+    values = func.json_each(json.dumps(sorted(numbers))).table_valued("value")
+    return select(values.c.value)
 
 
 class FeatureStore:
@@ -255,12 +290,43 @@ class FeatureStore:
         with self.engine.connect() as connection:
             return {one.index: one for one in (Feature(**row._mapping) for row in connection.execute(query))}
 
+    def figures(self, dictionary_id: int) -> Figures:
+        """What the histograms of a dictionary are made of, in order of index."""
+        f = t.feature.c
+        query = select(f.frequency, f.max, f.peak_entropy, f.state).where(f.dictionary_id == dictionary_id)
+        with self.engine.connect() as connection:
+            rows = connection.execute(query.order_by(f.index)).all()
+        columns: list[Sequence[Any]] = list(zip(*rows, strict=True)) or [(), (), (), ()]
+        frequency, maximum, entropy = (np.array(column, np.float64) for column in columns[:3])
+        return Figures(frequency, maximum, entropy, np.array(columns[3], np.str_) == "live")
+
+    def leading(self, dictionary_id: int, indices: Iterable[int]) -> dict[int, PackedHit]:
+        """The strongest hit of each of these features that has any."""
+        h = t.hit.c
+        query = select(h.feature, h.blob).where(h.dictionary_id == dictionary_id, h.feature.in_(listed(set(indices))))
+        with self.engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return {row.feature: hits[0] for row in rows if (hits := unpack(row.blob, "top", 1))}
+
+    def nearest(self, dictionary_id: int, other_id: int) -> Nearest:
+        """For each feature the one of another dictionary whose direction is nearest; empty where none were compared."""
+        r = t.relation.c
+        value = func.length(r.blob) / 2 + 1  # a blob is as many numbers of features, then as many cosines
+        query = select(r.feature, func.substr(r.blob, 1, 4), func.substr(r.blob, value, 4)).where(
+            r.dictionary_id == dictionary_id, r.other_id == other_id, r.kind == "neighbour", func.length(r.blob) > 0
+        )
+        with self.engine.connect() as connection:
+            rows = connection.execute(query.order_by(r.feature)).all()
+        features, others, cosines = zip(*rows, strict=True) if rows else ((), (), ())
+        return Nearest(
+            np.array(features, np.int64),
+            np.frombuffer(b"".join(others), "<u4").astype(np.int64),
+            np.frombuffer(b"".join(cosines), "<f4").astype(np.float64),
+        )
+
     def frequencies(self, dictionary_id: int) -> list[float]:
         """How often each feature fires, in order of index."""
-        f = t.feature.c
-        query = select(f.frequency).where(f.dictionary_id == dictionary_id).order_by(f.index)
-        with self.engine.connect() as connection:
-            return list(connection.execute(query).scalars())
+        return list(self.figures(dictionary_id).frequency.tolist())
 
     def states(self, dictionary_id: int) -> dict[str, int]:
         """How many features are in each state; a state that none is in is left out."""

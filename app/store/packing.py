@@ -84,8 +84,8 @@ def pack(hits: HitColumns, groups: Mapping[Group, NDArray[np.int64]]) -> Iterato
         yield index, b"".join([data[at[index] : at[index + 1]] for data, at in cuts])
 
 
-def unpack(blob: bytes, group: Group) -> tuple[PackedHit, ...]:
-    """The hits of one group, in stored order. Raises ValueError where the blob's length does not fit its own counts."""
+def unpack(blob: bytes, group: Group, limit: int | None = None) -> tuple[PackedHit, ...]:
+    """The hits of one group, in stored order, `limit` of them. Raises ValueError where the blob's length fits not its counts."""
     head = np.frombuffer(blob, "<u2", HEAD // 2)
     count, wide = int(head[-2]), int(head[-1])
     member = _members(blob, head, group)
@@ -100,7 +100,7 @@ def unpack(blob: bytes, group: Group) -> tuple[PackedHit, ...]:
     share = np.frombuffer(blob, "<u2", total, start + wide * total) / UNIT
     ends = np.cumsum(active)
     hits = []
-    for place in member.tolist():
+    for place in member[:limit].tolist():
         some = slice(int(ends[place] - active[place]), int(ends[place]))
         values = (share[some] * float(value[place])).tolist()
         hits.append(PackedHit(int(context[place]), int(peak[place]), tuple(positions[some].tolist()), tuple(values)))
