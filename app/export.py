@@ -40,7 +40,7 @@ def rating_rows(store: StudyStore, study: str) -> Iterator[dict[str, Cell]]:
     stamped = stamp(store, found)
     opened = key(store, found) if found.state == "revealed" else {}
     answers = stream_answers(store, found)
-    return (row for answer in answers for row in _rows(stamped, answer, opened.get(answer.item, {})))
+    return (row for answer in answers for row in answer_rows(stamped, answer, opened.get(answer.item, {})))
 
 
 def write_csv(rows: Iterable[Mapping[str, Cell]], file: TextIO) -> None:
@@ -80,7 +80,10 @@ def unguard(text: str) -> str:
     return re.sub(r"\\u([0-9a-f]{4})", lambda match: chr(int(match[1], 16)), text.removeprefix("'"))
 
 
-def _rows(stamped: Mapping[str, Cell], answer: FinalAnswer, opened: Mapping[str, KeyRow]) -> Iterator[dict[str, Cell]]:
+def answer_rows(
+    stamped: Mapping[str, Cell], answer: FinalAnswer, opened: Mapping[str, KeyRow]
+) -> Iterator[dict[str, Cell]]:
+    """The rows of one answer; `opened` are its item's rows of the key by page, none before the reveal."""
     left, right = ("b", "a") if answer.flip else ("a", "b")
     common: dict[str, Cell] = {
         **dict.fromkeys(COLUMNS),
