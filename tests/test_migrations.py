@@ -158,6 +158,7 @@ def test_migrations_lie_inside_the_package() -> None:
     assert sorted(path.name for path in (MIGRATIONS / "versions").glob("*.py")) == [
         "0001_first.py",
         "0002_whole_study.py",
+        "0003_shelf.py",
     ]
 
 

@@ -127,7 +127,7 @@ rater = Table(
     Column("study_id", ForeignKey("study.id"), nullable=False, index=True),
     Column("pseudonym", String, nullable=False, unique=True),
     Column("label", Text, nullable=False),
-    Column("source", String, nullable=False, server_default="invite"),  # invite, open, crowd
+    Column("source", String, nullable=False, server_default="invite"),  # invite, open, crowd, simulated
     Column("link_id", ForeignKey("link.id"), index=True),
     Column("created_at", Utc, nullable=False),
     Column("consented_at", Utc),
@@ -242,6 +242,45 @@ draft = Table(  # study files that an admin is still writing
     Column("text", Text, nullable=False),
     Column("updated_at", Utc, nullable=False),
     Column("who", Text, nullable=False),
+)
+
+feature_list = Table(  # a list of features that a user of the browse pages keeps; raters never see one
+    "feature_list",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("owner", Text, nullable=False),  # the name of a login
+    Column("name", Text, nullable=False),
+    Column("kind", String, nullable=False),  # stars (one an owner), list
+    Column("position", Integer, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    CheckConstraint("kind IN ('stars', 'list')", name="kind"),
+    UniqueConstraint("owner", "name"),
+)
+
+listed_feature = Table(
+    "listed_feature",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("list_id", ForeignKey("feature_list.id"), nullable=False),
+    Column("dictionary", String, nullable=False),
+    Column("feature", Integer, nullable=False),
+    Column("weights_hash", String, nullable=False),  # of the dictionary that was looked at, since a build may change it
+    Column("position", Integer, nullable=False),
+    Column("added_at", Utc, nullable=False),
+    UniqueConstraint("list_id", "dictionary", "feature"),
+)
+
+feature_note = Table(
+    "feature_note",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("dictionary", String, nullable=False),
+    Column("feature", Integer, nullable=False),
+    Column("weights_hash", String, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("updated_at", Utc, nullable=False),
+    UniqueConstraint("owner", "dictionary", "feature"),
 )
 
 audit = Table(  # append-only
