@@ -5,6 +5,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -231,13 +232,21 @@ class FeatureStore:
             return {row.key: row.value for row in connection.execute(select(t.provenance).order_by(t.provenance.c.key))}
 
     def sites(self) -> list[Site]:
-        with self.engine.connect() as connection:
-            return [Site(**row._mapping) for row in connection.execute(select(t.site).order_by(t.site.c.id))]
+        return list(self._sites)
 
     def dictionaries(self) -> list[Dictionary]:
+        return list(self._dictionaries)
+
+    @cached_property
+    def _sites(self) -> tuple[Site, ...]:  # read once: the file never changes
+        with self.engine.connect() as connection:
+            return tuple(Site(**row._mapping) for row in connection.execute(select(t.site).order_by(t.site.c.id)))
+
+    @cached_property
+    def _dictionaries(self) -> tuple[Dictionary, ...]:
         with self.engine.connect() as connection:
             rows = connection.execute(select(t.dictionary).order_by(t.dictionary.c.id))
-            return [Dictionary(**row._mapping) for row in rows]
+            return tuple(Dictionary(**row._mapping) for row in rows)
 
     def dictionary(self, name: str) -> Dictionary:
         dictionaries = self.dictionaries()
@@ -377,7 +386,11 @@ class FeatureStore:
             return {row.id: Context(**row._mapping) for row in connection.execute(query)}
 
     def digest(self) -> str:
-        """SHA-256 of the canonical rows of the feature, hit and context tables, hex."""
+        """SHA-256 of the canonical rows of the feature, hit and context tables, hex. Worked out once: it reads them all."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         sha = hashlib.sha256()
         with self.engine.connect() as connection:
             for table in (t.feature, t.hit, t.context):
