@@ -88,7 +88,7 @@ class RaterProgress:
     last_at: datetime | None
     invite: InviteState
     invite_expires_at: datetime | None
-    source: Literal["invite", "open", "crowd"]
+    source: Literal["invite", "open", "crowd", "simulated"]
     pace_ms: int | None  # median time on a question, by the server's clock
     catch_right: int
     catch_shown: int

@@ -128,8 +128,11 @@ class Studies(StoreBase):
             self._audit(connection, actor, what, study.id)
         return self.study(name)
 
-    def add_rater(self, study: str, label: str, actor: str) -> Rater:
-        """A new rater under a random pseudonym. Raises NotFound, Conflict where the study is not open, UserError."""
+    def add_rater(self, study: str, label: str, actor: str, source: str = "invite") -> Rater:
+        """A new rater under a random pseudonym. `source` is "simulated" for one who is no person.
+
+        Raises NotFound, Conflict where the study is not open, UserError.
+        """
         _check_label(label)
         found = self.study(study)
         if found.state not in ("open", "paused"):
@@ -141,6 +144,7 @@ class Studies(StoreBase):
                     study_id=found.id,
                     pseudonym=f"r-{sha256(self.token())[:12]}",
                     label=label.strip(),
+                    source=source,
                     created_at=self.clock(),
                 )
                 .returning(t.rater.c.id)

@@ -1,0 +1,116 @@
+"""Thousands of simulated studies at once, as arrays: what the simulation checks of the analysis are made on.
+
+found = scores(truth, features=80, raters=3, studies=2000, rng)
+found.answers["trained"]  # [study, feature, rater]: 1 to 5, 0 for a skip
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.study.answers import PIECES
+from app.study.simulated.truth import DECILES, INTERPRETABLE, Truth
+
+SKIPPED = 0
+LEFT, TIE, RIGHT = 1, 0, -1
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """By arm, `answers[study, feature, rater]`, and what is true of these very raters over all features: `rates[study]`."""
+
+    answers: dict[str, NDArray[np.int8]]
+    rates: dict[str, NDArray[np.float64]]
+
+
+def scores(
+    truth: Truth, features: int | Mapping[str, int], raters: int, studies: int, rng: np.random.Generator
+) -> Scores:
+    """Solo pages that every rater scores; so many features an arm."""
+    leniency = rng.normal(0, truth.rater_sd, (studies, raters))
+    noise = np.exp(rng.normal(0, truth.noise_sd, (studies, raters)))
+    careless = rng.random((studies, raters)) < truth.careless
+    answers, rates = {}, {}
+    for arm in truth.arms:
+        number = features if isinstance(features, int) else features[arm]
+        shift = leniency + rng.normal(0, truth.rater_by_arm, (studies, raters))
+        size = (studies, number, raters)
+        latent = truth.mean(arm) + _features(truth, arm, studies, number, rng)[..., None] + shift[:, None]
+        latent = latent + rng.normal(0, truth.residual_sd, size) * noise[:, None]
+        given = truth.score(latent)
+        if truth.careless:
+            given = np.where(careless[:, None], rng.integers(1, 6, size, np.int8), given)
+        if skips := truth.skips.get(arm):
+            given = np.where(rng.random(size) < skips, np.int8(SKIPPED), given)
+        answers[arm] = given
+        rates[arm] = truth.rate_given(arm, shift, noise).mean(1)
+    return Scores(answers, rates)
+
+
+def _features(truth: Truth, arm: str, studies: int, number: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """The latent effects of features: `[study, feature]`."""
+    own = rng.normal(0, truth.feature_sd, (studies, number))
+    if truth.rarity_effect or truth.single_token_effect:
+        effects, weights = truth.effects(arm)
+        own = own + effects[rng.choice(2 * DECILES, (studies, number), p=weights)]
+    return own
+
+
+def pairs(truth: Truth, left: str, right: str, number: int, studies: int, rng: np.random.Generator) -> NDArray[np.int8]:
+    """Choices `[study, pair]` where arm `left` stands left in all of them: LEFT, TIE or RIGHT."""
+    size = (studies, number)
+    beta = truth.strengths.get(left, 0.0) - truth.strengths.get(right, 0.0)
+    own = rng.normal(0, truth.strength_sd * 2**0.5, size) if truth.strength_sd else np.zeros(size)
+    wins, ties = truth.preference(beta + truth.side + own)
+    lot = rng.random(size)
+    return np.where(lot < wins, LEFT, np.where(lot < wins + ties, TIE, RIGHT)).astype(np.int8)
+
+
+def intruders(
+    truth: Truth, features: int, trials: int, studies: int, rng: np.random.Generator
+) -> dict[str, NDArray[np.int8]]:
+    """By arm, how many of a feature's trials are right: `[study, feature]`."""
+    chances = {arm: truth.chances(arm, studies * features, rng) for arm in truth.arms}
+    return {
+        arm: rng.binomial(trials, chance.reshape(studies, features)).astype(np.int8) for arm, chance in chances.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Guesses:
+    """`[study, rater, page]`: the page's arm, its score, and the arm guessed (−1: don't know), as places in `truth.arms`."""
+
+    arms: NDArray[np.int8]
+    scores: NDArray[np.int8]
+    guessed: NDArray[np.int8]
+
+
+def guesses(truth: Truth, pages: int, raters: int, studies: int, rng: np.random.Generator) -> Guesses:
+    """The guessing round: fresh pages that everybody scores, so many an arm, and then guesses. The first arm is the trained."""
+    made = scores(truth, pages, raters, studies, rng).answers
+    given = np.concatenate([made[arm] for arm in truth.arms], axis=1).transpose(0, 2, 1)
+    arms = np.broadcast_to(np.repeat(np.arange(len(made), dtype=np.int8), pages), given.shape)
+    guessed = guess(truth, arms, given, rng)
+    return Guesses(arms, given, guessed)
+
+
+def guess(truth: Truth, arms: NDArray[np.int8], given: NDArray[np.int8], rng: np.random.Generator) -> NDArray[np.int8]:
+    """Guesses about pages of these arms that were given these scores, as `Guessing` says."""
+    rule, size = truth.guessing, given.shape
+    others = rng.integers(1, len(truth.arms), size, np.int8)
+    first = rng.random(size) < np.where(given >= INTERPRETABLE, rule.clear, 1 - rule.clear)
+    guessed = np.where(first, np.int8(0), others)
+    guessed = np.where(rng.random(size) < rule.unsure, np.int8(-1), guessed)
+    return np.where(rng.random(size) < rule.leak, arms, guessed).astype(np.int8)
+
+
+def known_answers(
+    truth: Truth, planted: int, instructed: int, raters: int, rng: np.random.Generator
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Who of so many raters is careless, and how many pages with a known answer each gets wrong: `[rater]`."""
+    careless = rng.random(raters) < truth.careless
+    right = np.r_[np.full(planted, 2 / PIECES), np.full(instructed, 1 / PIECES)]
+    wrong = rng.random((raters, planted + instructed)) >= np.where(careless[:, None], right, 1 - truth.slip)
+    return careless, wrong.sum(1)
