@@ -19,6 +19,7 @@ from pipeline.bench.others.environments import run_script
 from pipeline.bench.shapes import Shape
 from pipeline.dictionaries import Dictionary
 from pipeline.dictionaries.directions import starting_rows
+from pipeline.train.auxiliary import stride
 from pipeline.train.families import FAMILIES
 from pipeline.train.family import Family, Moment, Step, Units, by_autograd
 from pipeline.train.loop import train
@@ -34,7 +35,6 @@ NOISE = 0.3  # of a token's length
 DEAD_STEPS = (
     4  # without firing, and a feature is dead, so that AuxK has work: a share of a short run would be all of it
 )
-AUX_SHARE = 8  # of the batch, on which AuxK is measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,8 @@ class Dense(TopK):
         residual = error.square().sum() / len(x)
         loss = residual
         if self.options.aux and bool(dead.any()):
-            loss = loss + self.options.aux * _aux(p, centred.detach()[::AUX_SHARE], error.detach()[::AUX_SHARE], dead)
+            every = stride(int(dead.sum()), len(dead))
+            loss = loss + self.options.aux * _aux(p, centred.detach()[::every], error.detach()[::every], dead)
         return loss, (float(residual.detach()), codes.detach())
 
 

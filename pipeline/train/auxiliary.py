@@ -1,14 +1,16 @@
 """AuxK: dead features learn to explain what the others leave over (Gao et al. 2024, arXiv:2406.04093, appendix A.2).
 
 The strongest d/2 of the dead features (all, if there are fewer) are decoded, ê; the loss is ‖e − ê‖² / ‖e‖² for the error
-e = x − x̂, which counts as given. It is measured on an even eighth of the batch: enough to wake features up, at a price that
-does not depend much on how many are dead.
+e = x − x̂, which counts as given. It is measured on an even eighth of the batch: enough to wake features up. Where more than
+an eighth of the features are dead, on fewer tokens, down to one in 32, so that the price stays about the same: each token
+names d/2 of them still.
 """
 
 import torch
 from torch import Tensor
 
-SHARE = 8
+SHARE = 8  # one token in so many, and the share of dead features up to which it is so
+FEWEST = 32  # one token in so many at least
 
 
 def revive(p: dict[str, Tensor], dead: Tensor, centred: Tensor, error: Tensor, coefficient: float) -> float:
@@ -17,7 +19,8 @@ def revive(p: dict[str, Tensor], dead: Tensor, centred: Tensor, error: Tensor, c
     `dead[m]` (bool); `centred[token, d]`: the encoder's input; `error[token, d]` = x − x̂.
     """
     rows = dead.nonzero()[:, 0]
-    x, e = centred[::SHARE], error[::SHARE]
+    every = stride(len(rows), len(dead))
+    x, e = centred[::every], error[::every]
     total = float(e.square().sum())
     if not total > 0:
         return 0.0
@@ -38,3 +41,8 @@ def revive(p: dict[str, Tensor], dead: Tensor, centred: Tensor, error: Tensor, c
         if gradient is not None:
             gradient.index_add_(0, rows, found)
     return loss
+
+
+def stride(dead: int, m: int) -> int:
+    """AuxK is measured on one token in so many, where `dead` of m features are."""
+    return min(FEWEST, SHARE * max(1, -(-dead * SHARE // m)))

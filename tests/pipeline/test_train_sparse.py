@@ -11,7 +11,7 @@ from torch import Tensor
 from pipeline.formats.read import read
 from pipeline.formats.saelens import write_saelens
 from pipeline.train import loop
-from pipeline.train.auxiliary import SHARE
+from pipeline.train.auxiliary import stride
 from pipeline.train.batch_topk import BatchTopK
 from pipeline.train.family import Moment, Start
 from pipeline.train.matryoshka import Matryoshka
@@ -55,8 +55,9 @@ def dense(kind: str, p: dict[str, Tensor], x: Tensor, dead: Tensor, aux: float) 
     errors = [x - (codes[:, :end] @ p["decoder"][:end] + p["b_dec"]) for end in ends]
     loss = torch.stack([error.square().sum(1).mean() for error in errors]).mean()
     if bool(dead.any()):
-        left = errors[-1].detach()[::SHARE]
-        pre = (x - p["b_dec"]).detach()[::SHARE] @ p["encoder"][dead].T + p["b_enc"][dead]
+        every = stride(int(dead.sum()), len(dead))
+        left = errors[-1].detach()[::every]
+        pre = (x - p["b_dec"]).detach()[::every] @ p["encoder"][dead].T + p["b_enc"][dead]
         top = pre.topk(min(int(dead.sum()), D // 2), dim=1)
         waking = torch.zeros_like(pre).scatter(1, top.indices, top.values.relu())
         loss = loss + aux * (waking @ p["decoder"][dead] - left).square().sum() / left.square().sum()
@@ -156,3 +157,8 @@ def test_the_loss_is_that_of_a_dense_reference_after_equal_tokens(kind: str) -> 
         losses.append(float(loss.detach()))
     last = [point["loss"] for point in fast.curve[-20:]]  # 100 points: two steps each
     assert sum(last) / 20 == pytest.approx(sum(losses[-40:]) / 40, rel=0.01)
+
+
+@pytest.mark.parametrize(("dead", "every"), [(1, 8), (128, 8), (129, 16), (300, 24), (512, 32), (1024, 32)])
+def test_the_price_of_waking_features_is_about_the_same(dead: int, every: int) -> None:
+    assert stride(dead, 1024) == every
