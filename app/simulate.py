@@ -61,17 +61,18 @@ def fill(url: str, frozen: FrozenStudy, truth: Truth, raters: int, seed: int, st
         people = People(truth, frozen.items, raters, seed)
         session = _Session(store, clock, frozen, people)
         who = [store.add_rater(frozen.name, f"simulated {number + 1}", ACTOR, SOURCE) for number in range(raters)]
-        for number, rater in enumerate(who):
+        for rater in who:
             session.enter(rater)
-            session.rate(number, rater)
+        session.rate(who)
+        for rater in who:
             store.finish(rater)
         store.close(frozen.name, ACTOR)
         if any(item.purpose == "guess" for item in frozen.items):
             store.open_guessing(frozen.name, ACTOR)
-            for number, rater in enumerate(who):
-                session.rate(number, rater)
+            session.rate(who)
+            for rater in who:
                 store.start_guessing(rater)
-                session.rate(number, rater)
+            session.rate(who)
         return store.reveal(frozen.name, ACTOR)
     finally:
         store.dispose()
@@ -94,16 +95,22 @@ class _Session:
             self.store.answer_practice(rater, question.public_id, question.revision, right, 10_000, False)
         self.store.pass_practice(rater)
 
-    def rate(self, number: int, rater: Rater) -> None:
-        """Answer everything that this rater is asked now."""
-        items = self._items(rater)
-        while (screen := self.store.screen(rater)) is not None:
-            item = items[screen.public_id]
-            flip = _is_flipped(item, screen)
-            given = self.people.answer(number, item, flip=flip, guessing=screen.task == "guess")
-            self.clock.forward(given.milliseconds)
-            spent = given.milliseconds
-            self.store.submit(rater, screen.public_id, screen.revision, given.answer, spent, False)
+    def rate(self, raters: Sequence[Rater]) -> None:
+        """Answer everything that is asked now, one question each in turn: no rater takes the others' places."""
+        waiting = [(number, rater, self._items(rater)) for number, rater in enumerate(raters)]
+        while waiting:
+            waiting = [one for one in waiting if self._one(*one)]
+
+    def _one(self, number: int, rater: Rater, items: dict[str, FrozenItem]) -> bool:
+        """Answer one question; False where nothing is left."""
+        screen = self.store.screen(rater)
+        if screen is None:
+            return False
+        item = items[screen.public_id]
+        given = self.people.answer(number, item, flip=_is_flipped(item, screen), guessing=screen.task == "guess")
+        self.clock.forward(given.milliseconds)
+        self.store.submit(rater, screen.public_id, screen.revision, given.answer, given.milliseconds, False)
+        return True
 
     def _items(self, rater: Rater) -> dict[str, FrozenItem]:
         """By the ids that this rater sees, of first showings and repeats."""
