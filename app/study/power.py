@@ -6,7 +6,8 @@ The model of scores is latent and normal, crossed: a rater's answer on a feature
 mean(arm) + feature + rater + residual > 0, with standard deviations SPREAD. `mean(arm)` is set so that the share of
 interpretable answers is the arm's π. A panel's raters are fixed and the same in all arms; what varies from study to study
 is which features are drawn, so bounds come from the spread of the features' means (as the bootstrap of features does). From
-CROWD raters on, raters are drawn too: the spread of their contrasts is added (as the pigeonhole bootstrap of Owen 2007 does).
+CROWD raters on, raters are drawn too: the spread of their contrasts is added, and that of single answers once more, since the
+pigeonhole bootstrap that the analysis uses counts it three times (Owen 2007, theorem 1).
 """
 
 import math
@@ -112,8 +113,16 @@ class _Contrast:
         by_rater = np.asarray(sum(weight * arm.mean(1) for weight, arm in arms))
         variance = np.asarray(features)
         if design.raters >= CROWD:
-            variance = variance + by_rater.var(1, ddof=1) / design.raters
+            answers = sum(weight**2 * _single(arm) for weight, arm in arms)
+            variance = variance + by_rater.var(1, ddof=1) / design.raters + answers
         return cls(by_rater.mean(1), np.sqrt(variance))
+
+
+def _single(arm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The variance of an arm's mean that single answers bring, beyond feature and rater: `[study]`."""
+    _, features, raters = arm.shape
+    rest = arm - arm.mean(2, keepdims=True) - arm.mean(1, keepdims=True) + arm.mean((1, 2), keepdims=True)
+    return np.asarray((rest**2).sum((1, 2)) / ((features - 1) * (raters - 1)) / (features * raters))
 
 
 def pairs(number: int, margin: float, sd: float = 1.03, alpha: float = 0.05, seed: int = 0) -> float:

@@ -58,23 +58,36 @@ def _features(truth: Truth, arm: str, studies: int, number: int, rng: np.random.
     return own
 
 
-def pairs(truth: Truth, left: str, right: str, number: int, studies: int, rng: np.random.Generator) -> NDArray[np.int8]:
-    """Choices `[study, pair]` where arm `left` stands left in all of them: LEFT, TIE or RIGHT."""
-    size = (studies, number)
-    beta = truth.strengths.get(left, 0.0) - truth.strengths.get(right, 0.0)
-    own = rng.normal(0, truth.strength_sd * 2**0.5, size) if truth.strength_sd else np.zeros(size)
-    wins, ties = truth.preference(beta + truth.side + own)
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Pairs of one arm with another, `[study, pair, rater]`: whether the first arm stood left, and which side was preferred."""
+
+    first_left: NDArray[np.bool_]
+    choice: NDArray[np.int8]  # LEFT, TIE or RIGHT
+
+
+def pairs(
+    truth: Truth, first: str, second: str, number: int, raters: int, studies: int, rng: np.random.Generator
+) -> Choices:
+    """So many pairs that every rater answers; sides are balanced to within one for each rater."""
+    size = (studies, number, raters)
+    first_left = np.argsort(np.argsort(rng.random(size), axis=1), axis=1) % 2 == 0
+    gap = truth.strengths.get(first, 0.0) - truth.strengths.get(second, 0.0)
+    beta = gap + rng.normal(0, truth.strength_sd * 2**0.5, (studies, number, 1))
+    wins, ties = truth.preference(np.where(first_left, beta, -beta) + truth.side)
     lot = rng.random(size)
-    return np.where(lot < wins, LEFT, np.where(lot < wins + ties, TIE, RIGHT)).astype(np.int8)
+    return Choices(first_left, np.where(lot < wins, LEFT, np.where(lot < wins + ties, TIE, RIGHT)).astype(np.int8))
 
 
 def intruders(
-    truth: Truth, features: int, trials: int, studies: int, rng: np.random.Generator
+    truth: Truth, features: int, trials: int, studies: int, rng: np.random.Generator, thirds: int = 1
 ) -> dict[str, NDArray[np.int8]]:
-    """By arm, how many of a feature's trials are right: `[study, feature]`."""
+    """By arm, how many of a feature's so many trials of each third are right: `[study, feature, third]`."""
     chances = {arm: truth.chances(arm, studies * features, rng) for arm in truth.arms}
+    size = (studies, features, thirds)
     return {
-        arm: rng.binomial(trials, chance.reshape(studies, features)).astype(np.int8) for arm, chance in chances.items()
+        arm: rng.binomial(trials, chance.reshape(studies, features, 1), size).astype(np.int8)
+        for arm, chance in chances.items()
     }
 
 
