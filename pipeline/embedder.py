@@ -51,14 +51,17 @@ class Embedder:
             tokens[row, : len(some)] = torch.tensor(some)
             there[row, : len(some)] = 1
         tokens, there = tokens.to(self.device), there.to(self.device)
-        states = self.model(input_ids=tokens, attention_mask=there).last_hidden_state
+        states = self.model(input_ids=tokens, attention_mask=there).last_hidden_state.float()
         means = (states * there[..., None]).sum(1) / there.sum(1, keepdim=True)
         vectors: NDArray[np.float32] = torch.nn.functional.normalize(means).cpu().numpy()
         return vectors
 
 
-def load_embedder(device: str = "cpu") -> Embedder:
-    """Raises UserError where its package is not installed."""
+def load_embedder(device: str = "cpu", dtype: torch.dtype = torch.float32) -> Embedder:
+    """In bfloat16 a processor that multiplies it fast embeds several times as many texts.
+
+    Raises UserError where its package is not installed.
+    """
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
 
@@ -71,7 +74,7 @@ def load_embedder(device: str = "cpu") -> Embedder:
         ) from error
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    model = AutoModel.from_pretrained(folder, dtype=torch.float32).eval().to(device)
+    model = AutoModel.from_pretrained(folder, dtype=dtype).eval().to(device)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     weights = hash_files([folder / "model.safetensors"])
     return Embedder("all-MiniLM-L6-v2", weights, model.config.hidden_size, model, tokenizer, device)
