@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from app.codebook import RATERS, Cell
+from app.errors import UserError
 from app.export import answer_rows
 from app.store.sealed import FinalAnswer
 from app.store.study import Rater, Screen, Study, StudyStore, TokenSource
@@ -26,11 +27,12 @@ from app.study.protocol import Protocol
 from app.study.simulated import SOURCE, as_simulated
 from app.study.simulated.items import made_up
 from app.study.simulated.people import Given, People
-from app.study.simulated.truth import Truth
+from app.study.simulated.truth import Guessing, Truth
 
 START = datetime(2026, 1, 1, 9, tzinfo=UTC)
 ACTOR = "simulation"
 DIGEST = "simulated"  # in place of a feature store's
+SUPPOSED = {"trained": 0.55, "other": 0.45, "null": 0.12, "planted": 0.95}  # shares of interpretable pages
 
 
 def tokens(seed: int) -> TokenSource:
@@ -243,3 +245,31 @@ def _rater(stamp: dict[str, Cell], name: str, came: datetime, left: datetime) ->
     times = dict.fromkeys(("created_at", "consented_at", "started_at"), first) | {"finished_at": last}
     none: dict[str, Cell] = dict.fromkeys(column.name for column in RATERS)
     return {**none, **stamp, **times, "rater": name, "source": SOURCE, "practice_tries": 0}
+
+
+def supposed(protocol: Protocol, shares: dict[str, float], careless: float = 0.0, leak: float = 0.0) -> Truth:
+    """A truth for every arm of a protocol: `shares` of interpretable pages where given, else plausible ones by the arm's role.
+
+    Intruders and pairs follow the shares. Raises UserError for an arm that the protocol does not have.
+    """
+    names = [arm.name for arm in protocol.arms]
+    if unknown := [name for name in shares if name not in names]:
+        raise UserError(f"There is no arm “{unknown[0]}” in this study; its arms are {', '.join(names)}.")
+    trained = protocol.estimand.trained if protocol.estimand else protocol.real_arms[0].name
+    usual = {
+        arm.name: SUPPOSED[arm.control or ("trained" if arm.name == trained else "other")] for arm in protocol.arms
+    }
+    every = {name: shares.get(name, usual[name]) for name in sorted(names, key=lambda name: name != trained)}
+    controls = {arm.name for arm in protocol.controls if arm.control == "null"}
+    return Truth(
+        shares=every,
+        strengths={name: 2 * (share - 0.5) for name, share in every.items()},
+        found={name: 0.2 + 0.6 * share for name, share in every.items() if name not in controls},
+        found_sd=0.2,
+        rater_by_arm=0.2,
+        noise_sd=0.2,
+        single_token_effect=0.5,
+        skips=dict.fromkeys(controls, 0.02),
+        careless=careless,
+        guessing=Guessing(leak=leak),
+    )

@@ -189,6 +189,27 @@ def intruders(design: Intruders, studies: int = STUDIES, seed: int = 0, progress
     return found / studies
 
 
+def caught(planted: int, instructed: int, allowed: int) -> float:
+    """The chance that a rater who answers at random gets more than so many wrong of the pages with a known answer.
+
+    Of five scores a planted page takes two for right, an instructed one a single score.
+    """
+    return _wrong(np.r_[np.full(planted, 3 / 5), np.full(instructed, 4 / 5)], allowed)
+
+
+def slipped(pages: int, allowed: int, slip: float) -> float:
+    """The same of a careful rater, who gets each wrong with a chance of `slip`."""
+    return _wrong(np.full(pages, slip), allowed)
+
+
+def _wrong(chances: NDArray[np.float64], allowed: int) -> float:
+    """The chance that more than so many of independent events happen."""
+    counts = np.ones(1)
+    for chance in chances.tolist():
+        counts = np.convolve(counts, [1 - chance, chance])
+    return float(counts[allowed + 1 :].sum())
+
+
 def needed(power: Callable[[int], float], most: int = 4096) -> int | None:
     """The smallest number from which on the power is at least WANTED, by halving; None where `most` is not enough.
 

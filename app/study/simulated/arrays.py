@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.study.answers import PIECES
 from app.study.simulated.truth import DECILES, INTERPRETABLE, Truth
 
 SKIPPED = 0
@@ -117,13 +116,3 @@ def guess(truth: Truth, arms: NDArray[np.int8], given: NDArray[np.int8], rng: np
     guessed = np.where(first, np.int8(0), others)
     guessed = np.where(rng.random(size) < rule.unsure, np.int8(-1), guessed)
     return np.where(rng.random(size) < rule.leak, arms, guessed).astype(np.int8)
-
-
-def known_answers(
-    truth: Truth, planted: int, instructed: int, raters: int, rng: np.random.Generator
-) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Who of so many raters is careless, and how many pages with a known answer each gets wrong: `[rater]`."""
-    careless = rng.random(raters) < truth.careless
-    right = np.r_[np.full(planted, 2 / PIECES), np.full(instructed, 1 / PIECES)]
-    wrong = rng.random((raters, planted + instructed)) >= np.where(careless[:, None], right, 1 - truth.slip)
-    return careless, wrong.sum(1)

@@ -32,7 +32,6 @@ from app.study.simulated.truth import DECILES, Truth
 
 EXPLANATION = "Simulated: no person wrote this."
 SECONDS: dict[Task, float] = {"page": 25, "pair": 45, "intruder": 15, "guess": 6}  # median, of a careful rater
-CARELESS_SECONDS = 1.0
 SPREAD = 0.5  # SD of the logarithm of the time an answer takes
 
 
@@ -91,7 +90,7 @@ class People:
     def answer(self, rater: int, item: FrozenItem, *, flip: bool = False, guessing: bool = False) -> Given:
         """One rater's answer to an item; `flip` says that page "b" stood left. Call it once an answer: chance moves on."""
         person, task = self.persons[rater], item.task
-        median = CARELESS_SECONDS if person.careless else SECONDS["guess" if guessing else task]
+        median = self.truth.careless_seconds if person.careless else SECONDS["guess" if guessing else task]
         milliseconds = round(1000 * median * float(np.exp(self.rng.normal(0, SPREAD))))
         if guessing:
             return Given(self._guess(rater, item), milliseconds)

@@ -52,7 +52,8 @@ class Truth:
     single_token_effect: float = 0.0
     rarity_effect: float = 0.0  # a feature of the rarest tenth is this much above one of the commonest
     skips: Mapping[str, float] = field(default_factory=dict)  # chance that a page of the arm is skipped
-    careless: float = 0.0  # share of raters who answer at random, and fast
+    careless: float = 0.0  # share of raters who answer at random
+    careless_seconds: float = 1.0  # that they take for a question, in the middle
     slip: float = 0.02  # chance that a careful rater fails a page with a known answer
     strengths: Mapping[str, float] = field(default_factory=dict)  # β of Davidson's model
     strength_sd: float = 0.0  # of a feature's own β around its arm's
