@@ -1,10 +1,11 @@
 """The tables of an export and what each column holds: docs and codebook.csv are made of this, or held to it by tests."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["text", "number", "flag"]
-Cell = str | int | bool | None
+Kind = Literal["text", "number", "real", "flag"]
+Cell = str | int | float | bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ ITEMS = (
 RATERS = (
     *STAMP,
     Column("rater", "text", "as in `ratings`"),
-    Column("source", "text", "`invite`, `open` (a link for many) or `crowd` (a platform's)"),
+    Column("source", "text", "`invite`, `open` (a link for many), `crowd` (a platform's) or `simulated` (no person)"),
     Column("practice_tries", "number", "answers given to practice questions"),
     Column("created_at", "text", "when the rater was added, or came in by a link"),
     Column("consented_at", "text", "when the rater agreed"),
@@ -144,6 +145,41 @@ RATERS = (
     Column("released_at", "text", "when the places of one who left were given to others"),
     Column("withdrawn_at", "text", "when the rater withdrew: the answers are erased"),
 )
+FEATURES = (
+    *STAMP,
+    Column("arm", "text", "the arm of the study that shows this dictionary"),
+    Column("dictionary", "text", "as in `ratings`: with `feature`, what a row is joined by"),
+    Column("feature", "number", "its index in the dictionary"),
+    Column("kind", "text", "the dictionary's kind: `random-sign`, `topk-sae` and so on"),
+    Column("trained", "flag", "whether the dictionary was trained"),
+    Column("m", "number", "features of the dictionary"),
+    Column("k", "number", "features that fire on a token; empty where the rule sets no number"),
+    Column(
+        "state",
+        "text",
+        "`live`, `rare` (in too few contexts for a page), `never` (not in this text) or `dead` (cannot)",
+    ),
+    Column("count", "number", "tokens on which it fires"),
+    Column("frequency", "real", "the share of tokens on which it fires"),
+    Column("contexts", "number", "top contexts that the store holds"),
+    Column("max", "real", "its largest activation"),
+    Column("min", "real", "its most negative activation, where the rule has a negative tail"),
+    Column("mean", "real", "its mean activation over the tokens on which it fires"),
+    Column("peak_entropy", "real", "entropy of the peak tokens of its top contexts, in nats"),
+    Column("single_token", "flag", "whether one and the same token is the peak of all its top contexts"),
+    Column("top_token", "text", "its most common peak token"),
+    Column(
+        "decile_slope",
+        "real",
+        "slope, a decile, of the share of contexts that peak on its most common peak token, strongest to weakest",
+    ),
+    Column("second_frequency", "real", "the share of tokens of the second text on which it fires"),
+    Column(
+        "second_stability",
+        "real",
+        "how much alike the peak tokens of the two texts are: 1 is the same ones as often, 0 none in common",
+    ),
+)
 TABLES: dict[str, tuple[Column, ...]] = {
     "ratings": RATINGS,
     "revisions": REVISIONS,
@@ -153,15 +189,15 @@ TABLES: dict[str, tuple[Column, ...]] = {
 CODEBOOK = (
     Column("table", "text", "which table"),
     Column("column", "text", "which column of it"),
-    Column("kind", "text", "`text`, `number` or `flag` (`true` or `false`)"),
+    Column("kind", "text", "`text`, `number`, `real` or `flag` (`true` or `false`)"),
     Column("meaning", "text", "what it holds"),
 )
 
 
-def codebook() -> list[dict[str, Cell]]:
+def codebook(tables: Mapping[str, Sequence[Column]] = TABLES) -> list[dict[str, Cell]]:
     """The rows of codebook.csv."""
     return [
         {"table": table, "column": column.name, "kind": column.kind, "meaning": column.meaning}
-        for table, columns in TABLES.items()
+        for table, columns in tables.items()
         for column in columns
     ]

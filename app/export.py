@@ -5,6 +5,7 @@ csv_text(store, "demo")
 
 import csv
 import io
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -73,6 +74,11 @@ def guard(cell: Cell) -> str:
         return "" if cell is None else str(cell)
     text = UNWRITABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", cell)
     return f"'{text}" if text.startswith(GUARDED) else text
+
+
+def finite(value: Cell) -> Cell:
+    """The value, or None in place of what is no number: a cell is empty, never NaN."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def unguard(text: str) -> str:

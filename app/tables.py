@@ -1,8 +1,8 @@
 """A whole export as a folder: every table as CSV, JSONL or Parquet, the protocol, the codebook, and the archive.
 
-    write_folder(store, "demo", Path("demo-export"), "csv")
+    write_folder(store, "demo", Path("demo-export"), "csv", "parquet", features=FeatureStore(path))
 
-ratings.csv revisions.csv items.csv raters.csv codebook.csv protocol.json archive.jsonl
+ratings.csv revisions.csv items.csv raters.csv features.csv codebook.csv protocol.json archive.jsonl
 
 Rows are streamed; the folder appears whole or not at all.
 """
@@ -10,6 +10,7 @@ Rows are streamed; the folder appears whole or not at all.
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -18,7 +19,9 @@ from app import archive
 from app.codebook import CODEBOOK, TABLES, Cell, Column, codebook
 from app.errors import UserError
 from app.export import csv_lines, rating_rows, stamp
+from app.feature_table import feature_table
 from app.store.archive import RATER_TIMES, Record
+from app.store.features import FeatureStore
 from app.store.study import StudyStore
 from app.study.blinding import canonical_json
 
@@ -83,18 +86,30 @@ def _raters(records: Iterable[Record]) -> Iterator[dict[str, Cell]]:
             yield {name: record[name] for name in ("rater", "source", "practice_tries", *RATER_TIMES)}
 
 
-def write_folder(store: StudyStore, name: str, folder: Path, form: Format) -> list[Path]:
-    """Write the export into a new folder; returns its files. Raises NotFound, UserError where it cannot be written."""
-    study, write = store.study(name), _writer(form)
+def write_folder(
+    store: StudyStore, name: str, folder: Path, *forms: Format, features: FeatureStore | None = None
+) -> list[Path]:
+    """Write the export into a new folder, each table in each of the forms; returns its files.
+
+    There is a table of features where `features` is the feature store that the study was drawn from. Raises NotFound,
+    UserError where the folder cannot be written.
+    """
+    study, writers = store.study(name), {form: _writer(form) for form in forms}
+    columns: dict[str, Sequence[Column]] = dict(TABLES)
+    rows: dict[str, Callable[[], Iterator[Row]]] = {table: partial(table_rows, store, name, table) for table in TABLES}
+    of_features = feature_table(store, name, features) if features is not None else None
+    if of_features is not None:
+        columns["features"], rows["features"] = of_features.columns, of_features.rows
     if folder.exists():
         raise UserError(f"{folder} is there already; name a new folder with --out.")
     part = folder.with_name(f".{folder.name}.part")
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        for table, columns in TABLES.items():
-            write(part / f"{table}.{form}", columns, table_rows(store, name, table))
-        _write_csv(part / "codebook.csv", CODEBOOK, codebook())
+        for form, write in writers.items():
+            for table, read in rows.items():
+                write(part / f"{table}.{form}", columns[table], read())
+        _write_csv(part / "codebook.csv", CODEBOOK, codebook(columns))
         with (part / "archive.jsonl").open("wb") as file:
             archive.write(store, name, file)
         (part / "protocol.json").write_text(canonical_json(study.protocol), "utf-8", newline="")
@@ -135,7 +150,12 @@ def _parquet_writer() -> Write:
         raise UserError("Parquet needs a library: pip install 'dartboard[parquet]'; or use --format csv.") from error
 
     def write(path: Path, columns: Sequence[Column], rows: Iterable[Row]) -> None:
-        kinds: dict[str, Any] = {"text": pyarrow.string(), "number": pyarrow.int64(), "flag": pyarrow.bool_()}
+        kinds: dict[str, Any] = {
+            "text": pyarrow.string(),
+            "number": pyarrow.int64(),
+            "real": pyarrow.float64(),
+            "flag": pyarrow.bool_(),
+        }
         schema = pyarrow.schema(
             [pyarrow.field(one.name, kinds[one.kind], metadata={"meaning": one.meaning}) for one in columns]
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from pydantic import BaseModel
 
-from app.codebook import TABLES
+from app.codebook import FEATURES, TABLES
 from app.study import protocol, rules
 from tests.serving import ROOT
 
@@ -51,13 +51,16 @@ def test_every_key_is_documented_with_its_default(heading: str) -> None:
             assert documented[name] == default.lower(), name
 
 
-@pytest.mark.parametrize("table", TABLES)
+DOCUMENTED = {**TABLES, "features": FEATURES}
+
+
+@pytest.mark.parametrize("table", DOCUMENTED)
 def test_every_column_is_documented_in_order_as_the_codebook_says(table: str) -> None:
     documented = dict(tables("export.md"))[table]
     assert {name: meaning.strip() for name, meaning in documented.items()} == {
-        column.name: column.meaning for column in TABLES[table]
+        column.name: column.meaning for column in DOCUMENTED[table]
     }
-    assert list(documented) == [column.name for column in TABLES[table]]
+    assert list(documented) == [column.name for column in DOCUMENTED[table]]
 
 
 def test_every_table_of_a_study_file_is_documented() -> None:

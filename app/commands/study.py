@@ -137,20 +137,30 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: dartboard study export demo --out demo-export --format parquet")
+@app.command(epilog="Example: dartboard study export demo --out demo-export --parquet")
 def export(
     name: Name,
     out: Annotated[Path | None, typer.Option(help="New folder to write; NAME-export where unset.")] = None,
     form: Annotated[str, typer.Option("--format", help="csv, jsonl or parquet: of the tables.")] = "csv",
+    parquet: Annotated[bool, typer.Option("--parquet", help="Write each table as Parquet, too.")] = False,
     data: Data = None,
 ) -> None:
-    """Write a study as a folder: ratings, revisions, items, raters, codebook, protocol, archive."""
+    """Write a study as a folder: ratings, revisions, items, raters, features, codebook, protocol, archive."""
     from app.tables import FORMATS, write_folder
 
     if form not in FORMATS:
         raise UserError(f"There is no format {form!r}; use {', '.join(FORMATS)}.")
-    for path in write_folder(study_store(settings_for(data=data)), name, out or Path(f"{name}-export"), form):
+    settings = settings_for(data=data)
+    forms = [one for one in FORMATS if one == form or (parquet and one == "parquet")]
+    features = FeatureStore(settings.feature_path) if settings.feature_path.exists() else None
+    folder = out or Path(f"{name}-export")
+    written = write_folder(study_store(settings), name, folder, *forms, features=features)
+    for path in written:
         typer.echo(f"Wrote {path}")
+    if not any(path.stem == "features" for path in written):
+        typer.echo(
+            "Not written: features, since the feature store that the study was drawn from is not here.", err=True
+        )
 
 
 @app.command("import", epilog="Example: dartboard study import demo-export/archive.jsonl --data other")
