@@ -38,24 +38,32 @@ class Resampling:
         drawn = rng.integers(0, raters, (resamples, raters - 1))
         return cls(resamples, counts(drawn, raters))
 
-    def means(self, y: Floats) -> Floats:
-        """Each feature's mean over its raters, `[1 or draw, feature]`, of `y[feature, rater]`; NaN where none rated it."""
-        seen = np.isfinite(y)
-        filled = np.where(seen, y, 0.0)
+    def means(self, total: Floats, number: Floats) -> Floats:
+        """Each feature's share, `[1 or draw, feature]`, of sums and counts `[feature, rater]`; NaN where none answered."""
         if self.raters is None:
-            total, number = filled.sum(1)[None], seen.sum(1)[None].astype(np.float64)
-        else:
-            total, number = self.raters @ filled.T, self.raters @ seen.T.astype(np.float64)
-        return ratio(total, number)
+            return ratio(total.sum(1), number.sum(1))[None]
+        return ratio(self.raters @ total.T, self.raters @ number.T)
 
     def mean(self, rng: np.random.Generator, y: Floats, stratum: NDArray[np.int64], weight: Floats) -> Floats:
-        """Draws of Σ weight[stratum] · mean over the stratum's features of the mean over raters: `[draw]`.
+        """Draws of an arm's mean, `[draw]`, of answers `y[feature, rater]` that are NaN where not asked."""
+        seen = np.isfinite(y)
+        of_feature = self.means(np.where(seen, y, 0.0), seen.astype(np.float64))
+        return self.of_features(rng, of_feature, mean(y), stratum, weight)
 
-        Strata without an answer in a draw are left out of it. Where all features are alike, and all or none, draws
-        come from the Beta(s + ½, n − s + ½) that Jeffreys' interval is made of: the bootstrap would see no spread.
+    def of_features(
+        self,
+        rng: np.random.Generator,
+        of_feature: Floats,
+        once: Floats,
+        stratum: NDArray[np.int64],
+        weight: Floats,
+    ) -> Floats:
+        """Draws of Σ weight[stratum] · mean over the stratum's features, `[draw]`, of their means `[1 or draw, feature]`.
+
+        `once[feature]` are the means without drawing. Strata without an answer in a draw are left out of it. Where the
+        means are all 0, or all 1, draws come from the Beta(s + ½, n − s + ½) of Jeffreys' interval: the bootstrap would
+        see no spread.
         """
-        of_feature = self.means(y)
-        once = of_feature if self.raters is None else Resampling(1, None).means(y)
         known = once[np.isfinite(once)]
         if len(known) and (known == known[0]).all() and known[0] in (0.0, 1.0):
             successes = len(known) * known[0]
@@ -100,9 +108,8 @@ def mean(values: Floats) -> Floats:
     return ratio(total, number)
 
 
-def point(y: Floats, stratum: NDArray[np.int64], weight: Floats) -> float:
-    """Σ weight[stratum] · mean over features of the mean over raters; NaN without an answer."""
-    of_feature = mean(y)
+def point(of_feature: Floats, stratum: NDArray[np.int64], weight: Floats) -> float:
+    """Σ weight[stratum] · mean over the stratum's features of their means; NaN where there is none."""
     parts = np.array([mean(of_feature[stratum == number]) for number in range(len(weight))])
     has = np.isfinite(parts)
     return float((weight[has] * parts[has]).sum() / weight[has].sum()) if has.any() else float("nan")

@@ -8,6 +8,7 @@ Intervals of bootstrap draws are percentiles of them.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Side = Literal["both", "low"]
+NORMAL = NormalDist()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,19 +10,17 @@ With Ï€ the mean over an arm's features of the mean over raters of Y = (score â‰
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 
 from app.study.analysis.bootstrap import RESAMPLES, Resampling, mean, point
 from app.study.analysis.design import Design
-from app.study.analysis.figures import Figure, Floats, missing, percentile, sentence
+from app.study.analysis.figures import NORMAL, Figure, Floats, missing, percentile, sentence
 from app.study.analysis.outcome import CUT, Grid
 from app.study.analysis.report import Code, Criterion, RaterContrast
 
 LEAST = 10  # pages an arm, for an interval that means anything
 FEW = 20  # pages an arm, below which the interval is known to be somewhat too narrow
-NORMAL = NormalDist()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,7 +138,9 @@ def shares(
         y = grid.binary(cut, drop_skips)[:, raters]
         draws = plan.mean(rng, y, grid.stratum, grid.weight)
         found.append(
-            Share(point(y, grid.stratum, grid.weight), draws, int(np.isfinite(y).any(1).sum()), _alike(grid.arm, y))
+            Share(
+                point(mean(y), grid.stratum, grid.weight), draws, int(np.isfinite(y).any(1).sum()), _alike(grid.arm, y)
+            )
         )
     return found
 

@@ -50,7 +50,7 @@ class Grid:
     @classmethod
     def of(cls, arm: str, score: NDArray[np.int8], decile: Ints | None = None, strata: int = 10) -> "Grid":
         """A grid of scores alone; `decile[feature]` says the stratum, -1 or None where there is none."""
-        stratum, weight = _strata(np.full(len(score), -1) if decile is None else decile, strata)
+        stratum, weight = strata_numbers(np.full(len(score), -1) if decile is None else decile, strata)
         return cls(arm, score, stratum, weight)
 
     @property
@@ -87,7 +87,7 @@ class Grid:
         return replace(self, stratum=np.zeros(self.features, np.int64), weight=np.ones(min(self.features, 1)))
 
 
-def _strata(decile: Ints, parts: int) -> tuple[Ints, Floats]:
+def strata_numbers(decile: Ints, parts: int) -> tuple[Ints, Floats]:
     """`(stratum[feature], weight[stratum])`: equal parts of the arm's dictionaries, so each weighs 1/parts.
 
     A part with fewer than LEAST_IN_STRATUM features, in which no spread is seen, joins the next (the last the one
@@ -156,7 +156,7 @@ def _grid(
             )
         )
     decile = np.array([-1 if unit.decile is None else unit.decile for unit in units], np.int64)
-    stratum, weight = _strata(decile, parts)
+    stratum, weight = strata_numbers(decile, parts)
     return Grid(arm, score, stratum, weight, tuple(units))
 
 
@@ -174,3 +174,9 @@ def raters_of(rows: Iterable[Row], without: Collection[str] = ()) -> tuple[str, 
     """Who answered a main item, in order of pseudonym, those in `without` left out."""
     found = {str(row["rater"]) for row in rows if row["purpose"] == "main"}
     return tuple(sorted(found - set(without)))
+
+
+def raters_in(grids: Iterable[Grid]) -> int:
+    """How many raters have an answer in any of the grids."""
+    asked = [(grid.score != NOT_ASKED).any(0) for grid in grids]
+    return int(np.any(asked, axis=0).sum()) if asked else 0

@@ -138,6 +138,7 @@ class Sensitivity:
     variants: tuple[Variant, ...]
     superiority: Figure
     log_odds: Figure
+    others: tuple[Variant, ...]  # each other arm with features in the random arm's place
     crossed: Figure | None = None
 
 
