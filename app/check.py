@@ -19,6 +19,7 @@ from app.study.protocol import Protocol
 
 SECONDS = {"page": 60, "pair": 90, "intruder": 30}  # that an answer is taken to need
 GUESS_SECONDS = 10  # beyond a page's score
+SLIP = 0.02  # chance that a careful rater fails a page with a known answer
 SUPPOSED = power.Scores(1, 1)  # the shares of interpretable pages that power is computed for
 
 
@@ -29,6 +30,7 @@ def check(protocol: Protocol, features: FeatureStore, progress: power.Progress) 
     yield from _arms(protocol, drawing)
     yield from _left_out(drawing)
     yield from _imbalance(protocol, drawing.items)
+    yield from _careless(protocol)
     yield from _power(protocol, progress)
 
 
@@ -107,6 +109,22 @@ def _imbalance(protocol: Protocol, items: tuple[FrozenItem, ...]) -> Iterator[st
 
 def _is_page(item: FrozenItem) -> bool:
     return item.purpose in ("main", "guess") and item.task != "intruder"
+
+
+def _careless(protocol: Protocol) -> Iterator[str]:
+    """How surely raters who do not read are left out of the analysis."""
+    catch, allowed = protocol.catch, protocol.exclusions.catch_wrong
+    number = catch.planted + catch.instructed
+    yield "Careless raters"
+    if number <= allowed:
+        yield f"  only pace can tell: {number} pages have a known answer, and {allowed} may be wrong"
+        return
+    yield (
+        f"  one who answers at random is left out with a chance of {power.caught(catch.planted, catch.instructed, allowed):.2f} "
+        f"(more than {allowed} wrong of {number} pages with a known answer), and for a median under "
+        f"{protocol.exclusions.median_seconds:g} s; a careful one, wrong one time in fifty, with "
+        f"{power.slipped(number, allowed, SLIP):.3f}"
+    )
 
 
 def _power(protocol: Protocol, progress: power.Progress) -> Iterator[str]:

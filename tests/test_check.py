@@ -76,6 +76,12 @@ def test_it_says_what_the_design_can_find_out(report: str, told: list[int]) -> N
     assert sum(told) == simulations(Protocol.model_validate(DESIGN)) == 6000
 
 
+def test_it_says_how_surely_the_careless_are_found(report: str) -> None:
+    """Two planted pages, one may be wrong: .6² of those who answer at random get both wrong, .02² of the careful."""
+    assert "left out with a chance of 0.36 (more than 1 wrong of 2 pages with a known answer)" in report
+    assert "wrong one time in fifty, with 0.000" in report
+
+
 def test_it_says_what_tells_arms_apart(report: str) -> None:
     found = re.findall(
         r"trained and untrained, by [\w ]+: (0\.\d\d) \((0\.\d\d) to (0\.\d\d)\); most by ([\w ]+),", report

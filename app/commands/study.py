@@ -8,12 +8,15 @@ import typer
 from rich.console import Console
 
 from app.commands import Data, settings_for, study_store
+from app.commands.simulate import simulate
 from app.errors import UserError
 from app.freeze import freeze, load_protocol
 from app.store.features import FeatureStore
 
 app = typer.Typer(no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="The study.")]
+
+app.command(epilog="Example: dartboard study simulate demo/STUDY.toml --share random=0.5 --data rehearsal")(simulate)
 
 
 @app.command(epilog="Example: dartboard study new demo/STUDY.toml --if-missing")
