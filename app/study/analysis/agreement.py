@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from app.study.analysis.figures import Figure, Floats, finite, missing, percentile
+from app.study.analysis.figures import NORMAL, Figure, Floats, finite, missing, percentile, symmetric
 from app.study.analysis.outcome import CUT, Grid
 from app.study.analysis.report import Agreement
 from app.study.analysis.tables import Row
@@ -89,7 +89,7 @@ def retests(rows: Iterable[Row], raters: Sequence[str]) -> list[tuple[int, int]]
 def _share(
     true: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], level: float, rng: np.random.Generator, draws: int
 ) -> Figure:
-    """A share of repeats, with Wilson's interval where the bootstrap would see no spread."""
+    """A share of repeats; Jeffreys' interval where the bootstrap would see no spread."""
     n = len(true)
     if not n:
         return missing(NONE, 0, "repeats")
@@ -113,8 +113,10 @@ def _kappa(twice: np.ndarray[tuple[int, ...], np.dtype[np.int64]], level: float)
     np.add.at(table, (twice[:, 0] - 1, twice[:, 1] - 1), 1)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        found = cohens_kappa(table, wt="quadratic", alpha=1 - level)
-    value, low, high = finite(found.kappa), finite(found.kappa_low), finite(found.kappa_upp)
+        found = cohens_kappa(table, wt="quadratic")
+    value, error = finite(found.kappa), finite(found.std_kappa)
     if value is None:
         return missing(ALIKE, len(twice), "repeats")
-    return Figure(value, low, high, level if low is not None else None, len(twice), "repeats")
+    if not error:
+        return Figure(value, n=len(twice), unit="repeats", warning="No disagreement is seen: it has no interval.")
+    return symmetric(value, error, NORMAL.inv_cdf((1 + level) / 2), level, len(twice), "repeats")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Side = Literal["both", "low"]
 NORMAL = NormalDist()
+DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,11 @@ def missing(warning: str, n: int = 0, unit: str = "") -> Figure:
 
 
 def finite(value: Any) -> float | None:
-    """A number as a plain float; None where it is none, or not finite."""
-    return float(value) if value is not None and math.isfinite(value) else None
+    """A number as a plain float of DIGITS decimals; None where it is none, or not finite.
+
+    Rounding makes a difference of equal shares 0, not 1e-17, whatever the order of its sum.
+    """
+    return round(float(value), DIGITS) + 0.0 if value is not None and math.isfinite(value) else None
 
 
 def percentile(
@@ -59,16 +63,16 @@ def percentile(
     if finite(point) is None or not len(found):
         return missing(warning or "There is nothing to compute it from.", n, unit)
     below = (1 - level) / 2 if side == "both" else 1 - level
-    low = float(np.quantile(found, below))
-    high = float(np.quantile(found, 1 - below)) if side == "both" else None
-    return Figure(float(point), low, high, level, n, unit, warning)
+    low = finite(np.quantile(found, below))
+    high = finite(np.quantile(found, 1 - below)) if side == "both" else None
+    return Figure(finite(point), low, high, level, n, unit, warning)
 
 
 def symmetric(value: float, error: float, times: float, level: float, n: int, unit: str) -> Figure:
     """A value and the interval of so many standard errors on either side."""
     if finite(value) is None or finite(error) is None:
         return missing("There is nothing to compute it from.", n, unit)
-    return Figure(float(value), float(value - times * error), float(value + times * error), level, n, unit)
+    return Figure(finite(value), finite(value - times * error), finite(value + times * error), level, n, unit)
 
 
 def sentence(parts: Sequence[str]) -> str | None:

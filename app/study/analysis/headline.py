@@ -15,7 +15,7 @@ import numpy as np
 
 from app.study.analysis.bootstrap import RESAMPLES, Resampling, mean, point
 from app.study.analysis.design import Design
-from app.study.analysis.figures import NORMAL, Figure, Floats, missing, percentile, sentence
+from app.study.analysis.figures import NORMAL, Figure, Floats, finite, missing, percentile, sentence
 from app.study.analysis.outcome import CUT, Grid
 from app.study.analysis.report import Code, Criterion, RaterContrast
 
@@ -183,9 +183,9 @@ def fieller(above: float, below: float, covariance: Floats, level: float, n: int
     c = above**2 - z**2 * covariance[0, 0]
     if a <= 0 or b**2 < a * c:
         value = above / below if below else None
-        return Figure(value, level=level, n=n, unit="features", warning="The ratio has no bounded interval.")
+        return Figure(finite(value), level=level, n=n, unit="features", warning="The ratio has no bounded interval.")
     root = math.sqrt(b**2 - a * c)
-    return Figure(float(above / below), float((b - root) / a), float((b + root) / a), level, n, "features")
+    return Figure(finite(above / below), finite((b - root) / a), finite((b + root) / a), level, n, "features")
 
 
 def criterion(figure: Figure, limit: float, met: bool) -> Criterion:

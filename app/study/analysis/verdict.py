@@ -50,10 +50,10 @@ def _not_assessable(core: Core, design: Design, whom: str) -> str:
 
 
 def _retained(core: Core, design: Design, whom: str) -> str:
-    rest = f", though “{design.random}” pages were interpretable {_more(core)} often {interval(core.difference)}"
+    rest = f", though its pages were interpretable {_more(core)} often than those of “{design.trained}”"
     return (
         f"Retained: {whom}, “{design.random}” keeps at least {design.retention:.0%} of what “{design.trained}” gains over "
-        f"null pages{rest if core.differs() else ''}."
+        f"null pages{rest if core.differs() else ''} {interval(core.difference)}."
     )
 
 
