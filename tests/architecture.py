@@ -14,12 +14,15 @@ HEAVY = ("torch", "transformers")
 WEB = ("fastapi", "starlette", "jinja2", "uvicorn")
 PIPELINE_MAY_IMPORT = ("app.__version__", "app.errors", "app.settings", "app.toml")
 MARKUP_MODULES = ("app/render.py", "app/rate/pages.py")
-STORE_MODULES = ("pipeline/publish.py", "pipeline/published.py", "pipeline/rows.py")
+STORE_MODULES = (
+    *("pipeline/publish.py", "pipeline/publish_search.py", "pipeline/published.py", "pipeline/rows.py"),
+    "pipeline/scores/store.py",
+)
 # What app/study may import: nothing here can open a file, a database or a connection.
 PURE = (
     *("__future__", "abc", "base64", "bisect", "collections", "copy", "dataclasses", "datetime", "enum", "fractions"),
     *("functools", "hashlib", "hmac", "itertools", "json", "math", "operator", "random", "re", "statistics", "string"),
-    *("types", "typing", "unicodedata", "numpy", "pydantic", "app.errors", "app.study"),
+    *("types", "typing", "unicodedata", "warnings", "numpy", "pydantic", "app.errors", "app.study"),
     # statistics: they could open files, and are not asked to
     *("krippendorff", "numpyro", "jax", "scipy", "statsmodels"),
 )

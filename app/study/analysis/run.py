@@ -7,7 +7,6 @@ Each part draws from a generator of its own, made of the seed and the part's nam
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.util import find_spec
 
 import numpy as np
 
@@ -30,8 +29,6 @@ from app.study.analysis.sensitivity import others, variants
 from app.study.analysis.tables import Tables, checked
 from app.study.analysis.verdict import scope_of, verdict
 
-LIBRARIES = ("krippendorff", "scipy", "statsmodels")
-
 
 def analyse(
     tables: Tables, design: Design | None = None, seed: int = 0, resamples: int = RESAMPLES, crossed: bool = False
@@ -40,9 +37,7 @@ def analyse(
 
     Raises UserError where the tables are not the export of a revealed study, or where a library is not installed.
     """
-    lacking = [name for name in LIBRARIES if find_spec(name) is None]
-    if lacking:
-        raise UserError(f"The analysis needs {', '.join(lacking)}: pip install 'dartboard[analysis]'.")
+    _require_libraries()
     checked(tables)
     design = design or (
         Design.of(tables.protocol) if tables.protocol else Design.given(None, None, None, _arms(tables))
@@ -100,6 +95,18 @@ def analyse(
         machine=agreement_with_machines(grids, tables.features, design),
         warnings=tuple(_warnings(tables, design, judged, raters, grids)),
     )
+
+
+def _require_libraries() -> None:
+    try:
+        import krippendorff
+        import scipy
+        import statsmodels
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"The analysis needs {error.name}, which is not installed: pip install 'dartboard[analysis]'."
+        ) from error
+    del krippendorff, scipy, statsmodels
 
 
 def _rng(seed: int, part: str) -> np.random.Generator:
