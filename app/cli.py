@@ -76,6 +76,10 @@ def serve(
     links: Annotated[
         bool, typer.Option("--links", help="Print ready links: log in, rate each open study, admin.")
     ] = False,
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="Let staff read texts of their own: starts a worker that loads the model."),
+    ] = False,
     data: Data = None,
 ) -> None:
     """Serve the pages to browse, rate and administer."""
@@ -83,7 +87,7 @@ def serve(
 
     from app.main import create_app
 
-    settings = settings_for(data=data, host=host, port=port)
+    settings = settings_for(data=data, host=host, port=port, live=live or None)
     listener = _listen(settings.host, settings.port)
     application = create_app(settings)
     for line in (

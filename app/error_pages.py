@@ -24,6 +24,8 @@ TITLES = {
     422: "Not complete",
     429: "Too many tries",
     500: "Something failed",
+    503: "Not now",
+    504: "That took too long",
 }
 FRAMEWORK = {
     404: "There is no such page; check the address.",

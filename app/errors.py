@@ -9,7 +9,9 @@
         ├── Gone              410: an invite or link that has expired, was revoked or was used
         ├── Unprocessable     422: a form value out of range
         │   └── TooSoon       an answer under the minimum dwell
-        └── TooMany           429
+        ├── TooMany           429
+        └── Unavailable       503: what the live worker can't do now, or not here
+            └── TooSlow       504
 
 Code raises these; the command line prints the message and exits, the web app renders it as a page.
 """
@@ -71,3 +73,11 @@ class TooSoon(Unprocessable):
 
 class TooMany(UserError):
     status = 429
+
+
+class Unavailable(UserError):
+    status = 503
+
+
+class TooSlow(Unavailable):
+    status = 504

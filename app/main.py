@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
@@ -16,14 +17,16 @@ from app.admin import router as admin
 from app.api import router as api
 from app.browse import router as browse
 from app.error_pages import install_error_pages, raised
+from app.live import Live
 from app.rate import router as rate
 from app.render import static_directory
-from app.security import FailureLimit, OriginCheck, SecurityHeaders
+from app.security import FailureLimit, OriginCheck, RateLimit, SecurityHeaders
 from app.settings import Settings
 from app.state import AppState, FeatureFile, state
 from app.store.study import Clock, StudyStore, TokenSource, random_token, utc_now
 
 MAX_BODY = 64 * 1024  # bytes; the longest honest form here has some hundreds
+LIVE_QUESTIONS = 60  # a minute, from one client
 
 health = APIRouter()
 ROUTERS = (browse, api, rate, admin, health)
@@ -49,6 +52,8 @@ def create_app(settings: Settings, *, clock: Clock = utc_now, token: TokenSource
     app.state.feature_file = FeatureFile(settings.feature_path)
     app.state.study = StudyStore.open(settings.study_database_url, clock=clock, token=token)
     app.state.failures = FailureLimit()
+    app.state.live = Live(settings.feature_path) if settings.live else None
+    app.state.live_limit = RateLimit(LIVE_QUESTIONS)
     app.add_middleware(OriginCheck, refuse=raised)
     install_error_pages(app)
     for router in ROUTERS:
@@ -59,7 +64,12 @@ def create_app(settings: Settings, *, clock: Clock = utc_now, token: TokenSource
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    live = app.state.live
+    if live is not None:
+        live.start()
     yield
+    if live is not None:
+        await run_in_threadpool(live.stop)
     app.state.study.dispose()
 
 

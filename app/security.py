@@ -1,4 +1,4 @@
-"""Defences that stand in front of every route, as plain ASGI: headers, cross-site posts, guessed links.
+"""Defences that stand in front of routes: headers and cross-site posts, as plain ASGI; guessed links, hasty clients.
 
 Bodies are capped by FastAPI's `max_body_size`; `app.sessions` says who may see what.
 """
@@ -149,3 +149,28 @@ class FailureLimit:
         self._failed[client] = failed  # put back last, so that the first key is the client that failed longest ago
         if len(self._failed) > self.CLIENTS:
             del self._failed[next(iter(self._failed))]
+
+
+class RateLimit:
+    """Lets each client ask `number` times in any `seconds`."""
+
+    CLIENTS = 10_000  # remembered at most; the one that last asked longest ago is forgotten first
+
+    def __init__(self, number: int, seconds: float = 60, timer: Callable[[], float] = time.monotonic) -> None:
+        self.number = number
+        self.seconds = seconds
+        self.timer = timer
+        self._lock = threading.Lock()
+        self._asked: dict[str, deque[float]] = {}
+
+    def take(self, client: str) -> None:
+        """Raises TooMany where the client has asked too often."""
+        with self._lock:
+            now, asked = self.timer(), self._asked.pop(client, deque(maxlen=self.number))
+            self._asked[client] = asked
+            wait = asked[0] + self.seconds - now if len(asked) == self.number else 0.0
+            if wait > 0:
+                raise TooMany(f"That was asked too often from here; try again in {int(wait) + 1} seconds.")
+            asked.append(now)
+            if len(self._asked) > self.CLIENTS:
+                del self._asked[next(iter(self._asked))]

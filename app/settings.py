@@ -23,6 +23,10 @@ class Settings(BaseSettings):
         None, description="Public address, e.g. https://rate.example.org; links use it, and https makes cookies Secure."
     )
 
+    live: bool = Field(
+        False, description="Start the worker that reads typed texts (`dartboard serve --live`); needs the pipeline."
+    )
+
     @property
     def feature_path(self) -> Path:
         return self.data / "features.sqlite"

@@ -1,4 +1,6 @@
-"""What a request may reach through `request.app.state`: the settings, the two stores, the count of failed links."""
+"""What a request may reach through `request.app.state`: the settings, the two stores, the live worker, counts of
+failed links and of questions.
+"""
 
 import threading
 from pathlib import Path
@@ -6,7 +8,8 @@ from pathlib import Path
 from starlette.datastructures import State
 from starlette.requests import Request
 
-from app.security import FailureLimit
+from app.live import Live
+from app.security import FailureLimit, RateLimit
 from app.settings import Settings
 from app.store.features import FeatureStore
 from app.store.study import StudyStore
@@ -42,6 +45,8 @@ class AppState(State):
     study: StudyStore
     feature_file: FeatureFile
     failures: FailureLimit  # of invites and login links
+    live: Live | None  # None where the server was started without it
+    live_limit: RateLimit  # of questions to it
 
     @property
     def features(self) -> FeatureStore | None:

@@ -32,7 +32,9 @@ from pipeline.group import Group, Run, groups
 from pipeline.plan import Plan
 from pipeline.progress import Stages
 from pipeline.publish import PublishedDictionary, PublishedSite, PublishedText, publish
+from pipeline.published import weights_folder
 from pipeline.text import TokenText
+from pipeline.weights import forget_other_weights, keep_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +49,20 @@ class Workers:
 
 
 def build(
-    plan: Plan, data: Path, workers: Workers, keep_work: bool, console: Console, to: Export | None = None
+    plan: Plan,
+    data: Path,
+    workers: Workers,
+    keep_work: bool,
+    console: Console,
+    to: Export | None = None,
+    weights: bool = True,
 ) -> Stages:
     """Make or go on with the store of `plan` at DATA/features.sqlite, and write its dictionaries, too, where `to` says so.
 
-    Raises UserError, Conflict where a build is at work there.
+    `weights`: leave them beside it, for `serve --live`. Raises UserError, Conflict where a build is at work there.
     """
     with at_work(plan, data, workers, keep_work, console) as run:
-        _build(run, to)
+        _build(run, to, weights)
     return run.stages
 
 
@@ -106,7 +114,7 @@ def _out_of_memory(error: Exception) -> bool:
     return own or "DefaultCPUAllocator" in str(error) or "not enough memory" in str(error)
 
 
-def _build(run: Run, to: Export | None = None) -> None:
+def _build(run: Run, to: Export | None = None, weights: bool = False) -> None:
     sites = []
     for members in groups(run.plan.config.sites):
         group = Group(run, members)
@@ -115,6 +123,9 @@ def _build(run: Run, to: Export | None = None) -> None:
         group.finish()
         if to is not None:
             _export(group, to)
+        if weights:
+            places = {config.name: group.place(config).finished for _, config in group.dictionaries()}
+            keep_weights(weights_folder(run.data, run.plan.key), places)
         sites += [_published(group, site) for site in members]
     order = [site.name for site in run.plan.config.sites]
     sites.sort(key=lambda site: order.index(site.config.name))
@@ -123,6 +134,7 @@ def _build(run: Run, to: Export | None = None) -> None:
         provenance = _provenance(run)
         config = run.plan.config
         publish(run.data / "features.sqlite", sites, config.pages, config.seed, provenance, run.tables, advance)
+    forget_other_weights(run.data, run.plan.key if weights else None)
 
 
 def _export(group: Group, to: Export) -> None:

@@ -43,6 +43,15 @@ def build(
         Path | None,
         typer.Option(help="Folder for the dictionaries, as sae-lens reads them; a finished store is built anew."),
     ] = None,
+    weights: Annotated[
+        bool | None,
+        typer.Option(
+            "--weights/--no-weights",
+            help="Leave the dictionaries in DATA/weights, which `dartboard serve --live` reads; done if not given. "
+            "--weights builds a finished store that lacks them anew.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Build a feature store: model, corpus and dictionaries → contexts and figures for every feature.
 
@@ -54,7 +63,7 @@ def build(
     Example: dartboard build BUILD.toml --engine ray --address auto --workers 16 --gpus-per-worker 0.25
     """
     from pipeline.plan import make_plan
-    from pipeline.published import finished
+    from pipeline.published import finished, weights_folder
 
     data = data or Settings().data
     console = Console(stderr=True)
@@ -62,8 +71,11 @@ def build(
     plan = make_plan(config, command)
     store = data / "features.sqlite"
     if finished(store, plan.key) and export is None:
-        console.print(f"{store} is up to date.", highlight=False)
-        return
+        lacking = weights is not False and not weights_folder(data, plan.key).is_dir()
+        if not (lacking and weights):
+            more = " Its dictionaries are not beside it: --weights makes them, for serve --live." if lacking else ""
+            console.print(f"{store} is up to date.{more}", highlight=False)
+            return
     with console.status("Loading PyTorch"):
         from pipeline.build import Workers
         from pipeline.build import build as run
@@ -74,5 +86,6 @@ def build(
     if engine is EngineName.local:
         workers = workers or (cores() if chosen == "cpu" else 1)
     who = Workers(workers, engine.value, address, gpus_per_worker, chosen)
-    stages = run(plan, data, who, keep_work, console, None if export is None else Export(export))
+    to = None if export is None else Export(export)
+    stages = run(plan, data, who, keep_work, console, to, weights is not False)
     console.print(f"{store} is ready, after {sum(stages.seconds.values()):.0f} s.", highlight=False)

