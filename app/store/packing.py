@@ -114,6 +114,17 @@ def unpack_contexts(blob: bytes, groups: Sequence[Group]) -> list[list[int]]:
     return [context[_members(blob, head, group)].tolist() for group in groups]
 
 
+def unpack_peaks(
+    blob: bytes,
+) -> tuple[NDArray[np.uint32], NDArray[np.uint16], list[NDArray[np.uint16]]]:
+    """`context[h]` and `peak[h]` of the distinct hits, and for each of GROUPS its members' places among them. Views."""
+    head = np.frombuffer(blob, "<u2", HEAD // 2)
+    count = int(head[-2])
+    context, peak = np.frombuffer(blob, "<u4", count, HEAD), np.frombuffer(blob, "<u2", count, HEAD + 8 * count)
+    member = np.frombuffer(blob, "<u2", int(head[:-2].sum()), HEAD + 12 * count)
+    return context, peak, np.split(member, np.cumsum(head[:-3], dtype=np.int64))
+
+
 def group_sizes(blob: bytes) -> list[int]:
     """How many hits each of GROUPS has."""
     sizes: list[int] = np.frombuffer(blob, "<u2", len(GROUPS)).tolist()
