@@ -21,6 +21,7 @@ from sqlalchemy.schema import CreateTable
 
 from app.errors import UserError
 from app.store import feature_schema as t
+from app.store.digest import rows_digest
 from pipeline.blocks import blocks
 from pipeline.config import NATURAL_SIZE, AnyDictionary, ModelConfig, PagesConfig, SiteConfig
 from pipeline.corpus import Contexts
@@ -30,10 +31,18 @@ from pipeline.engines import Piece, Result, Shared
 from pipeline.engines.local import Local
 from pipeline.hashing import derive, mix
 from pipeline.hits import Keep
+from pipeline.publish_search import (
+    add_full_text,
+    create_full_text,
+    finish_full_text,
+    write_context_features,
+    write_output_tokens,
+)
 from pipeline.rows import (
     Block,
     Entry,
     FeatureRows,
+    Places,
     ReadText,
     SiteRows,
     SomeContexts,
@@ -155,7 +164,9 @@ def _writing(path: Path) -> Iterator[Connection]:
             connection.execute(text("PRAGMA synchronous = OFF"))
             for table in t.metadata.sorted_tables:
                 connection.execute(CreateTable(table))
+            create_full_text(connection)
             yield connection
+            finish_full_text(connection)
             for table in t.metadata.sorted_tables:  # after the rows: faster, and packed more tightly
                 for index in sorted(table.indexes, key=lambda index: str(index.name)):
                     index.create(connection)
@@ -179,7 +190,6 @@ def _write(
 ) -> None:
     rows = [{"key": key, "value": value} for key, value in provenance.items()]
     rows.append({"key": "published_at", "value": datetime.now(UTC).isoformat(timespec="seconds")})
-    connection.execute(insert(t.provenance), rows)
     names = [dictionary.config.name for site in sites for dictionary in site.dictionaries]
     ids = {name: number for number, name in enumerate(names)}
     first = _Numbers()
@@ -189,6 +199,10 @@ def _write(
         writer.dictionaries(advance)
         writer.contexts(derive(seed, "pool", site.config.name))
         first = writer.following()
+    written = connection.connection.driver_connection
+    assert isinstance(written, sqlite3.Connection)
+    rows.append({"key": "digest", "value": rows_digest(written)})
+    connection.execute(insert(t.provenance), rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,10 +291,13 @@ class _SiteWriter:
             hashes = [aside.submit(_hash, one.load) for one in dictionaries]
             for entry, mine in groupby(_in_order(pieces, made), lambda found: found[0].entry):
                 published, number = dictionaries[entry], self.ids[dictionaries[entry].config.name]
-                frequencies = []
+                frequencies: list[NDArray[np.float64]] = []
+                places: list[Places] = []
                 for _, rows in mine:
                     self._block(number, rows)
                     frequencies.append(rows.frequency)
+                    places.append(rows.places)
+                write_context_features(self.connection, number, places)
                 self._dictionary(published, number, np.concatenate(frequencies), hashes[entry].result())
                 advance(1)
 
@@ -330,6 +347,7 @@ class _SiteWriter:
             for one in tables.comparisons
         ]
         _insert(self.connection, t.comparison, comparisons)
+        write_output_tokens(self.connection, number, tables.outputs, self.work.tokens.token)
 
     def contexts(self, seed: int) -> None:
         """The contexts that some hit names, and the pool, which is of the first text alone."""
@@ -347,6 +365,7 @@ class _SiteWriter:
             first = self.texts[piece.text][1].document
             columns["document_id"] = [first + document for document in columns["document_id"]]
             columns["site_id"] = [self.id] * len(piece.context)
+            add_full_text(self.connection, columns["id"], columns.pop("text"))
             _insert_columns(self.connection, t.context, columns)
 
 

@@ -74,12 +74,37 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class Places:
+    """Where features fire most: `[h]` each, a hit each. `strength`: its share of its feature's largest, 1 to 255."""
+
+    context: NDArray[np.uint32]
+    feature: NDArray[np.uint32]
+    peak: NDArray[np.uint16]
+    strength: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, hits: HitColumns, first: int) -> "Places":
+        """`first`: the number of the feature that the hits count as 0."""
+        size = np.abs(hits.value.astype(np.float64))
+        largest = np.zeros(int(hits.feature.max(initial=0)) + 1)
+        np.maximum.at(largest, hits.feature, size)
+        strength = np.clip(np.rint(size / largest[hits.feature] * 255), 1, 255)
+        feature = (hits.feature + first).astype(np.uint32)
+        return cls(hits.context.astype(np.uint32), feature, hits.peak.astype(np.uint16), strength.astype(np.uint8))
+
+    @classmethod
+    def concatenate(cls, parts: "Sequence[Places]") -> "Places":
+        return cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
+
+
+@dataclass(frozen=True, slots=True)
 class FeatureRows:
     """A block's rows without its dictionary's id; `used`: contexts that some hit names, for each text."""
 
     feature: Columns
     hit: Columns
     relation: Columns
+    places: Places
     used: tuple[NDArray[np.uint32], ...]
 
     @property
@@ -121,9 +146,12 @@ def feature_rows(shared: Shared[SiteRows], block: Block) -> FeatureRows:
     tables = _tables(shared, block.entry)
     columns = _features(facts, top, text.shown, None if tables.outputs is None else tables.outputs.cut(span))
     columns |= {"second_frequency": _nullable(frequency_there), "second_stability": _nullable(alike)}
+    hits, groups = _hits(found)
+    blobs = list(pack(hits, groups))
     return FeatureRows(
         feature={"index": range(span.start, span.stop), **columns},
-        hit=_hits(found, first),
+        hit={"feature": [first + feature for feature, _ in blobs], "blob": [blob for _, blob in blobs]},
+        places=Places.of(hits, first),
         relation=_relations(tables.related, span, site.ids),
         used=tuple(np.unique(np.concatenate([p.hits.context for p, t in found if t is one])) for one in site.texts),
     )
@@ -152,8 +180,8 @@ def _features(facts: FeatureFacts, top: Hits, shown: Shown, outputs: Outputs | N
     return columns
 
 
-def _hits(found: Sequence[tuple[Pages, ReadText]], first: int) -> Columns:
-    """One row a feature that has any, of the hits of all its pages; `first` is the number of the first feature."""
+def _hits(found: Sequence[tuple[Pages, ReadText]]) -> tuple[HitColumns, dict[Group, NDArray[np.int64]]]:
+    """The hits of all pages, by feature and context, and places of each group among them."""
     parts: list[Hits] = []
     groups: dict[Group, NDArray[np.int64]] = {}
     place = 0
@@ -167,8 +195,7 @@ def _hits(found: Sequence[tuple[Pages, ReadText]], first: int) -> Columns:
         order = np.argsort(hits.feature.astype(np.int64) << 32 | hits.context, kind="stable")
         hits, rank[order] = hits.take(order), np.arange(place)
     columns = HitColumns(hits.feature, hits.context, hits.value, hits.peak, hits.active, hits.positions, hits.values)
-    blobs = list(pack(columns, {group: rank[places] for group, places in groups.items()}))
-    return {"feature": [first + feature for feature, _ in blobs], "blob": [blob for _, blob in blobs]}
+    return columns, {group: rank[places] for group, places in groups.items()}
 
 
 def _relations(related: Sequence[Related], span: slice, ids: dict[str, int]) -> Columns:
@@ -201,14 +228,16 @@ class SomeContexts:
 
 
 def context_rows(shared: Shared[SiteRows], piece: SomeContexts) -> Columns:
-    """A piece of work: the rows of some contexts, without their site; documents are the text's own numbers."""
+    """A piece of work: the rows of some contexts and, beside them, their text; documents are the text's own numbers."""
     text = shared.get().texts[piece.text]
     contexts = text.shown.contexts
+    strings = [text.shown.strings(context) for context in piece.context.tolist()]
     return {
         "id": (text.first + piece.context).tolist(),
         "document_id": contexts.document[piece.context].tolist(),
         "held_out": contexts.held_out[piece.context].tolist(),
         "pool": piece.pool.tolist(),
-        "tokens": [json.dumps(text.shown.strings(context)) for context in piece.context.tolist()],
+        "tokens": [json.dumps(some) for some in strings],
         "masked": [json.dumps(np.flatnonzero(masked).tolist()) for masked in piece.masked],
+        "text": ["".join(some) for some in strings],
     }

@@ -1,5 +1,9 @@
 """Tables of the feature store: an immutable SQLite file that the pipeline writes and replaces whole.
 
+`provenance`, `site`, `dictionary`, `document`, `context`, `feature`, `hit`, `relation` and `comparison` hold what a build
+found. What searches need follows from them, and is no part of the digest: the indexes, `context_feature`, `output_token`, and the
+full-text index `context_text` over the contexts' text, whose rowid is the context's id.
+
 SQLite's `application_id` marks the file as ours, `user_version` holds SCHEMA_VERSION. Ids are dense integers chosen by
 the pipeline, so that one configuration always gives the same rows.
 """
@@ -19,8 +23,10 @@ from sqlalchemy import (
 )
 
 APPLICATION_ID = 0x44415254  # "DART"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 HISTOGRAM_BINS_PER_OCTAVE = 8
+FEATURE_FIGURES = "feature_figures"
+"""An index with every column that a list is filtered or sorted by: a list of 100,000 features never reads their rows."""
 
 metadata = MetaData()
 
@@ -131,9 +137,14 @@ feature = Table(
     Column("second_frequency", Float),  # share of the second corpus's tokens on which it fires
     Column("second_stability", Float),
     Column("outputs", JSON(none_as_null=True)),  # {"top": [[token, value], …], "bottom": […]}: logit lens
-    Index("feature_by_frequency", "dictionary_id", "frequency"),
-    Index("feature_by_max", "dictionary_id", "max"),
-    Index("feature_by_entropy", "dictionary_id", "peak_entropy"),
+    Index(
+        FEATURE_FIGURES,
+        *("dictionary_id", "index", "state", "single_token", "frequency", "max", "mean", "peak_entropy", "top_token"),
+    ),
+    *(
+        Index(f"feature_by_{name}", "dictionary_id", column, "index")
+        for name, column in (("frequency", "frequency"), ("max", "max"), ("mean", "mean"), ("entropy", "peak_entropy"))
+    ),
 )
 
 hit = Table(  # all hits of a feature that has any; app.store.packing says what a blob holds, and which groups there are
@@ -164,3 +175,28 @@ comparison = Table(  # what one dictionary's directions find in another's; not s
     Column("curves", JSON, nullable=False),  # {"quantiles": […], "1": […], "10": […], "100": […]}: cosine by neighbour
     sqlite_with_rowid=False,
 )
+
+context_feature = Table(  # the features that have a hit in a context: hits the other way round
+    "context_feature",
+    metadata,
+    Column("dictionary_id", Integer, primary_key=True),
+    Column("context_id", Integer, primary_key=True),
+    # app.store.postings: feature, position of the peak, and strength: the hit's share of the feature's largest, 1 to 255
+    Column("blob", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+output_token = Table(  # the features whose logit lens names a token
+    "output_token",
+    metadata,
+    Column("dictionary_id", Integer, primary_key=True),
+    Column("key", String, primary_key=True),  # app.store.matching.token_key of the token: what is searched for
+    Column("token", String, primary_key=True),
+    Column("raises", LargeBinary, nullable=False),  # app.store.postings: feature, and the token's place in its list
+    Column("lowers", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+TOKENIZER = "unicode61 remove_diacritics 2"  # of SQLite: runs of letters and digits, in lower case, without accents
+CONTEXT_TEXT = f"CREATE VIRTUAL TABLE context_text USING fts5(text, content='', tokenize='{TOKENIZER}')"
+"""Contentless: the text is in `context`. Made by CONTEXT_TEXT, since SQLAlchemy knows no virtual tables."""

@@ -1,9 +1,9 @@
 """Read the feature store. Opened read-only; every query returns frozen dataclasses."""
 
-import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,10 +12,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Engine, Select, create_engine, func, select
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.pool import QueuePool
 
 from app.errors import NotFound, UserError
 from app.store import feature_schema as t
+from app.store.digest import rows_digest
 from app.store.packing import Group, PackedHit, unpack, unpack_related
 
 State = Literal["live", "rare", "never", "dead"]
@@ -29,6 +31,8 @@ SORTS = {
     "mean": t.feature.c.mean,
     "entropy": t.feature.c.peak_entropy,
 }
+SORTED_BY = {sort: f"feature_by_{sort}" for sort in SORTS} | {"index": t.FEATURE_FIGURES}
+COUNTS_KEPT = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +208,18 @@ def listed(numbers: Iterable[int]) -> Select[tuple[int]]:
     return select(values.c.value)
 
 
+class _Hinted(SQLiteCompiler):
+    """Writes what a query says of a table's index, which SQLAlchemy leaves out for SQLite."""
+
+    def get_from_hint_text(self, table: Any, text: str | None) -> str | None:
+        return text
+
+
+def _indexed(query: Select[Any], index: str) -> Select[Any]:
+    """The query over the feature table by this index, and no other, whatever SQLite takes to be quicker."""
+    return query.select_from(t.feature).with_hint(t.feature, f"INDEXED BY {index}", "sqlite")
+
+
 class FeatureStore:
     """A feature store on disk.
 
@@ -217,12 +233,14 @@ class FeatureStore:
                 f"{path} was written by an older dartboard; make it anew with `dartboard build BUILD.toml`."
             )
         self.path = path
-        uri = f"file:{path.resolve().as_posix().replace('?', '%3f').replace('#', '%23')}?mode=ro&immutable=1"
+        self._counts: dict[tuple[int, FeatureFilter], int] = {}
+        self._uri = f"file:{path.resolve().as_posix().replace('?', '%3f').replace('#', '%23')}?mode=ro&immutable=1"
         self.engine: Engine = create_engine(
             "sqlite://",
-            creator=lambda: sqlite3.connect(uri, uri=True, check_same_thread=False),
+            creator=self.connection,
             poolclass=QueuePool,
         )
+        self.engine.dialect.statement_compiler = _Hinted
 
     def close(self) -> None:
         self.engine.dispose()
@@ -266,21 +284,33 @@ class FeatureStore:
         limit: int | None = None,
         offset: int = 0,
     ) -> list[Feature]:
-        column = SORTS[sort]
-        query = (
-            select(t.feature)
-            .where(t.feature.c.dictionary_id == dictionary_id, *where.where())
-            .order_by(column.desc() if descending else column, t.feature.c.index)
+        """Those that pass a filter, in order: found in an index, which is narrow, and only then read by key."""
+        f, column, tests = t.feature.c, SORTS[sort], where.where()
+        wanted = (
+            _indexed(select(f.index), t.FEATURE_FIGURES if tests else SORTED_BY[sort])
+            .where(f.dictionary_id == dictionary_id, *tests)
+            .order_by(column.desc() if descending else column, f.index)
             .limit(limit)
             .offset(offset)
         )
         with self.engine.connect() as connection:
-            return [Feature(**row._mapping) for row in connection.execute(query)]
+            found = list(connection.execute(wanted).scalars())
+            query = select(t.feature).where(f.dictionary_id == dictionary_id, f.index.in_(listed(found)))
+            rows = {row.index: row for row in connection.execute(query)}
+        return [Feature(**rows[index]._mapping) for index in found]
 
     def count(self, dictionary_id: int, where: FeatureFilter = FeatureFilter()) -> int:
-        query = select(func.count()).where(t.feature.c.dictionary_id == dictionary_id, *where.where())
-        with self.engine.connect() as connection:
-            return connection.execute(query.select_from(t.feature)).scalar_one()
+        """How many pass a filter; remembered, since the file never changes."""
+        known = self._counts.get((dictionary_id, where))
+        if known is None:
+            query = _indexed(select(func.count()), t.FEATURE_FIGURES)
+            query = query.where(t.feature.c.dictionary_id == dictionary_id, *where.where())
+            with self.engine.connect() as connection:
+                known = connection.execute(query).scalar_one()
+            if len(self._counts) >= COUNTS_KEPT:
+                self._counts.clear()
+            self._counts[dictionary_id, where] = known
+        return known
 
     def feature(self, dictionary: Dictionary, index: int) -> Feature:
         query = select(t.feature).where(t.feature.c.dictionary_id == dictionary.id, t.feature.c.index == index)
@@ -386,20 +416,22 @@ class FeatureStore:
             return {row.id: Context(**row._mapping) for row in connection.execute(query)}
 
     def digest(self) -> str:
-        """SHA-256 of the canonical rows of the feature, hit and context tables, hex. Worked out once: it reads them all."""
+        """SHA-256 of the rows of the feature, hit and context tables, hex. Worked out once: it reads them all."""
         return self._digest
 
     @cached_property
     def _digest(self) -> str:
-        sha = hashlib.sha256()
-        with self.engine.connect() as connection:
-            for table in (t.feature, t.hit, t.context):
-                query = select(table).order_by(*table.primary_key.columns)
-                for row in connection.execute(query.execution_options(yield_per=2000)):
-                    values = [value.hex() if isinstance(value, bytes) else value for value in row]
-                    sha.update(json.dumps([table.name, *values], sort_keys=True).encode())
-                    sha.update(b"\n")
-        return sha.hexdigest()
+        with closing(self.connection()) as connection:
+            return rows_digest(connection)
+
+    @property
+    def stated_digest(self) -> str:
+        """What the build wrote down as the digest: a label to compare with, where nobody need check it."""
+        return str(self.provenance()["digest"])
+
+    def connection(self) -> sqlite3.Connection:
+        """A connection of one's own, read-only, for what SQLAlchemy adds nothing to; to be closed."""
+        return sqlite3.connect(self._uri, uri=True, check_same_thread=False)
 
 
 def check_store(path: Path) -> int:

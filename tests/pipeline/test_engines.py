@@ -27,6 +27,7 @@ from pipeline.engines.tree import Gathers, gathered
 from pipeline.plan import make_plan
 from tests.pipeline import pieces
 from tests.pipeline.clusters import ray_cluster
+from tests.pipeline.searched import searched
 
 NUMBERS = range(10)
 
@@ -249,7 +250,8 @@ def test_any_engine_builds_the_same_store(
     build_file.write_text(made + rest[rest.index("[pages]") :], "utf-8")  # training is no engine's work
     plan = make_plan(build_file, "test")
     ray_engine._dismiss(ray_engine._hands)  # they have all the room there is
-    digests = {}
+    digests: dict[str, str] = {}
+    indexes: list[dict[str, list[Any]]] = []
     with Deadly("auto", 2) as deadly:
         for name, engine in {"one": Local(1), "two": processes, "ray": deadly}.items():
             monkeypatch.setattr(pipeline.build, "_engines", lambda *_, engine=engine: (engine, Local(1)))
@@ -257,8 +259,11 @@ def test_any_engine_builds_the_same_store(
             store = FeatureStore(tmp_path / name / "features.sqlite")
             digests[name] = store.digest()
             store.close()
+            indexes.append(searched(tmp_path / name / "features.sqlite"))
     assert (tmp_path / "died").exists()
     assert len(set(digests.values())) == 1, digests
+    assert indexes[0]["context_feature"]
+    assert indexes[0] == indexes[1] == indexes[2]
 
 
 def test_a_build_asks_for_the_engine_that_it_was_told(cluster: Any) -> None:

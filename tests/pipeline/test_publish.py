@@ -1,5 +1,6 @@
 """What publishing puts into a store, read back: both tails, a second text, joined tokens, states; and nothing where it fails."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,9 @@ import torch
 
 from app.errors import UserError
 from app.store.features import FeatureStore
+from app.store.matching import match_query, plain
+from app.store.packing import GROUPS
+from app.store.postings import unpack_postings
 from pipeline.blocks import WIDTH
 from pipeline.config import ModelConfig, PagesConfig, RandomSignConfig, SiteConfig
 from pipeline.corpus import Contexts
@@ -22,6 +26,7 @@ from pipeline.publish import PublishedDictionary, PublishedSite, PublishedText, 
 from pipeline.published import hit_bytes
 from pipeline.sample import Statistics
 from pipeline.text import TokenText
+from tests.pipeline.searched import searched
 
 M, D, LENGTH = 12, 4, 16
 KEEP = Keep.of(top=5, per_quantile=2, seed=1, spread=1.0)
@@ -173,13 +178,46 @@ def test_activations_stand_where_the_text_of_joined_tokens_does(store: FeatureSt
 
 
 def test_two_stores_of_the_same_have_one_digest(
-    store: FeatureStore, published_site: PublishedSite, tmp_path: Path
+    path: Path, store: FeatureStore, published_site: PublishedSite, tmp_path: Path
 ) -> None:
     again = tmp_path / "again.sqlite"
     publish(again, [published_site], PAGES, 0, {"seed": 0}, Local(1), lambda _: None)
     other = FeatureStore(again)
-    assert other.digest() == store.digest()
+    assert other.digest() == other.stated_digest == store.digest()
+    assert searched(again) == searched(path)
     other.close()
+
+
+def test_the_features_of_a_context_are_those_that_have_a_hit_in_it(path: Path, store: FeatureStore) -> None:
+    (dictionary,) = store.dictionaries()
+    hits = set()
+    for feature in store.features(dictionary.id):
+        for group in GROUPS:
+            for hit in store.hits(dictionary.id, feature.index, group):
+                hits.add((hit.context, feature.index, hit.peak, round(abs(hit.value), 4)))
+    largest = {index: max(value for _, other, _, value in hits if other == index) for _, index, _, _ in hits}
+    expected = sorted(
+        (context, index, peak, max(round(value / largest[index] * 255), 1)) for context, index, peak, value in hits
+    )
+    found = [
+        (context, *(int(column[place]) for column in columns))
+        for _, context, blob in searched(path)["context_feature"]
+        for columns in [unpack_postings(blob, 2)]
+        for place in range(len(columns[0]))
+    ]
+    assert [row[:3] for row in sorted(found)] == [row[:3] for row in expected]
+    assert all(abs(one[3] - other[3]) <= 1 for one, other in zip(sorted(found), expected, strict=True))
+
+
+def test_contexts_are_found_by_their_words(path: Path, store: FeatureStore) -> None:
+    (site,) = store.sites()
+    connection = sqlite3.connect(path)
+    for context in store.pool(site.id):
+        words = [word for word in plain("".join(context.tokens)).split() if word.isascii() and word.isalpha()]
+        query = match_query(f'"{words[0]}"')
+        found = connection.execute("SELECT rowid FROM context_text WHERE context_text MATCH ?", (query,)).fetchall()
+        assert (context.id,) in found
+    connection.close()
 
 
 def test_bytes_are_counted(path: Path, store: FeatureStore) -> None:

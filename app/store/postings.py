@@ -1,0 +1,58 @@
+"""Features by what they are looked up by (a context, a token), packed: one blob a context or token. Little-endian.
+
+A blob begins with a byte for each of its columns, features first: how many bytes a number of the column takes, 1, 2 or 4.
+The columns follow, one after the other. Features ascend and are stored as gaps, the first as it is, so that some hundred
+features of one dictionary take a byte or two each.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+
+import numpy as np
+from numpy.typing import NDArray
+
+WIDTHS = (1, 2, 4)
+
+
+def pack_postings(
+    group: NDArray[np.integer], feature: NDArray[np.integer], columns: Sequence[NDArray[np.integer]]
+) -> Iterator[tuple[int, bytes]]:
+    """Each group with its blob. `group[n]` ascends, `feature[n]` within it; `columns`: what else is held, `[n]` each."""
+    if not len(group):
+        return
+    first = np.flatnonzero(np.diff(group, prepend=group[:1] - 1) != 0)
+    gaps = np.diff(feature.astype(np.int64), prepend=0)
+    gaps[first] = feature[first]
+    every: list[NDArray[np.integer]] = [gaps, *columns]
+    packed = [_Column(values, first) for values in every]
+    ends = [*first[1:].tolist(), len(group)]
+    for number, (begin, end) in enumerate(zip(first.tolist(), ends, strict=True)):
+        widths = bytes(column.width[number] for column in packed)
+        yield int(group[begin]), widths + b"".join(column.cut(number, begin, end) for column in packed)
+
+
+class _Column:
+    """A column in each width that some group of it needs."""
+
+    def __init__(self, values: NDArray[np.integer], first: NDArray[np.int64]) -> None:
+        largest = np.maximum.reduceat(values, first)
+        self.width: list[int] = np.where(largest < 2**8, 1, np.where(largest < 2**16, 2, 4)).tolist()
+        self.data = {width: np.ascontiguousarray(values, f"<u{width}").tobytes() for width in set(self.width)}
+
+    def cut(self, number: int, begin: int, end: int) -> bytes:
+        width = self.width[number]
+        return self.data[width][begin * width : end * width]
+
+
+def unpack_postings(blob: bytes, columns: int) -> tuple[NDArray[np.int64], ...]:
+    """Features and `columns` columns more, `[n]` each. Raises ValueError where the blob's length does not fit its widths."""
+    widths = blob[: columns + 1]
+    count, rest = divmod(len(blob) - len(widths), sum(widths) or 1)
+    if rest or len(widths) <= columns or not set(widths) <= set(WIDTHS):
+        raise ValueError(f"{len(blob)} bytes are no postings of {columns} columns beside the features")
+    starts = accumulate((count * width for width in widths[:-1]), initial=len(widths))
+    found = [
+        np.frombuffer(blob, f"<u{width}", count, start).astype(np.int64)
+        for width, start in zip(widths, starts, strict=True)
+    ]
+    return np.cumsum(found[0]), *found[1:]

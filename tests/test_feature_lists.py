@@ -1,0 +1,90 @@
+"""Lists of features: what each filter and order finds, and that no list reads the long rows of the features it leaves out."""
+
+import itertools
+import sqlite3
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from app.store.features import SORTS, FeatureFilter, FeatureStore
+
+FILTERS = [
+    FeatureFilter(),
+    FeatureFilter(state="live"),
+    FeatureFilter(single_token=False, max_entropy=1.0),
+    FeatureFilter(token="the", min_max=0.5),
+    FeatureFilter(min_frequency=0.0001, max_frequency=0.01),
+    FeatureFilter(among=frozenset(range(0, 400, 7)), min_entropy=0.1, max_max=1e9),
+]
+FIGURES = {"index": "index", "entropy": "peak_entropy"}
+
+
+def passes(feature: Any, where: FeatureFilter) -> bool:
+    return all(
+        (
+            where.state is None or feature.state == where.state,
+            where.single_token is None or feature.single_token == where.single_token,
+            where.token is None or where.token.lower() in feature.top_token.lower(),
+            where.min_frequency is None or feature.frequency >= where.min_frequency,
+            where.max_frequency is None or feature.frequency <= where.max_frequency,
+            where.min_max is None or feature.max >= where.min_max,
+            where.max_max is None or feature.max <= where.max_max,
+            where.min_entropy is None or feature.peak_entropy >= where.min_entropy,
+            where.max_entropy is None or feature.peak_entropy <= where.max_entropy,
+            where.among is None or feature.index in where.among,
+        )
+    )
+
+
+@pytest.mark.parametrize("where", FILTERS)
+def test_a_list_is_what_passes_in_order(features: FeatureStore, where: FeatureFilter) -> None:
+    dictionary = next(one for one in features.dictionaries() if one.trained)
+    everything = features.features(dictionary.id)
+    assert [one.index for one in everything] == list(range(dictionary.m))
+    expected = [one for one in everything if passes(one, where)]
+    assert 0 < len(expected) <= len(everything)
+    for sort, descending in itertools.product(SORTS, (False, True)):
+        ordered = sorted(expected, key=lambda one: getattr(one, FIGURES.get(sort, sort)), reverse=descending)
+        found = features.features(dictionary.id, where=where, sort=sort, descending=descending, limit=20, offset=5)
+        assert found == ordered[5:25]
+    assert features.count(dictionary.id, where) == features.count(dictionary.id, where) == len(expected)
+
+
+@pytest.mark.parametrize("where", FILTERS)
+def test_no_list_reads_a_row_that_it_does_not_show(features: FeatureStore, where: FeatureFilter) -> None:
+    asked: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        asked.append((statement, parameters))
+
+    event.listen(features.engine, "before_cursor_execute", note)
+    try:
+        for sort, descending in itertools.product(SORTS, (False, True)):
+            features.features(0, where=where, sort=sort, descending=descending, limit=50, offset=100)
+        features._counts.clear()
+        features.count(0, where)
+    finally:
+        event.remove(features.engine, "before_cursor_execute", note)
+    connection = features.connection()
+    try:
+        for statement, parameters in asked:
+            plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+            of_features = [step for step in plan if "feature" in step and "json" not in step]
+            assert of_features, plan
+            by_key = "USING INDEX sqlite_autoindex_feature_1 (dictionary_id=? AND index=?)"
+            assert all(" USING COVERING INDEX " in step or by_key in step for step in of_features), plan
+            if where == FeatureFilter() and "LIMIT" in statement:
+                assert "USE TEMP B-TREE FOR ORDER BY" not in plan, plan
+    finally:
+        connection.close()
+
+
+def test_a_store_that_is_older_says_so(small_store, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "features.sqlite"
+    path.write_bytes((small_store / "features.sqlite").read_bytes())
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 2")
+    connection.close()
+    with pytest.raises(Exception, match="written by an older dartboard; make it anew with `dartboard build"):
+        FeatureStore(path)
