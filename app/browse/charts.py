@@ -1,33 +1,37 @@
-"""Histograms as data for a small inline SVG: bars in units of the drawing, and words for who cannot see them."""
+"""Small charts as data for an inline SVG: bars and marks in units of the drawing, and words for who cannot see them."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from app.render import figure, share, whole
+from app.render import figure, percent, whole
 from app.store.feature_schema import HISTOGRAM_BINS_PER_OCTAVE
-from app.store.features import Feature
+from app.store.features import Dictionary, Feature
 
 WIDTH = 240.0
 HEIGHT = 64.0
 GAP = 1.0
 
-DECADES = range(-6, 1)  # every density histogram has the same axis, so that two can be compared at a glance
-BINS_PER_DECADE = 8
 NOTHING = {"first": 0, "counts": []}
 FEWEST_BINS = 8  # a feature that fires on one token is drawn as a bar, not as a wall
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A rectangle of the drawing, and what it stands for."""
+    """A rectangle of the drawing and what it stands for; `href` leads to what was counted in it."""
 
     x: float
     y: float
     width: float
     height: float
-    title: str
+    label: str
+    value: str
+    href: str = ""
+
+    @property
+    def title(self) -> str:
+        return f"{self.label}: {self.value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +45,34 @@ class Chart:
     height: float = HEIGHT
 
 
-def bars(counts: Sequence[int], titles: Sequence[str]) -> tuple[Bar, ...]:
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A line across a gauge, `at` a share of its length; `kind` is its look."""
+
+    at: float
+    label: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """A share as a filled length, with marks to hold it against; `filled` is none where there is no such figure."""
+
+    filled: float | None
+    marks: tuple[Mark, ...]
+    summary: str
+
+
+def bars(counts: Sequence[int], labels: Sequence[str], noun: str, hrefs: Sequence[str] = ()) -> tuple[Bar, ...]:
     """A bar for each count above zero, the largest as high as the drawing; none is too low to be seen."""
     step = WIDTH / max(len(counts), 1)
     top = max(counts, default=0)
     drawn = []
-    for number, (count, title) in enumerate(zip(counts, titles, strict=True)):
+    for number, (count, label) in enumerate(zip(counts, labels, strict=True)):
         if count:
             height = round(max(HEIGHT * count / top, 1.5), 2)
-            drawn.append(Bar(round(number * step, 2), HEIGHT - height, round(max(step - GAP, 0.5), 2), height, title))
+            place = (round(number * step, 2), round(HEIGHT - height, 2), round(max(step - GAP, 0.5), 2), height)
+            drawn.append(Bar(*place, label, counted(count, noun), hrefs[number] if hrefs else ""))
     return tuple(drawn)
 
 
@@ -65,37 +88,37 @@ def activation_chart(feature: Feature, *, below: bool = False) -> Chart | None:
     before, after = margin // 2, margin - margin // 2
     shown = [0] * before + counts + [0] * after
     edges = [2 ** ((first - before + n) / HISTOGRAM_BINS_PER_OCTAVE) for n in range(len(shown) + 1)]
-    titles = [
-        f"{sign}{figure(low)} to {sign}{figure(high)}: {counted(count, 'token')}"
-        for (low, high), count in zip(pairwise(edges), shown, strict=True)
-    ]
+    labels = [f"{sign}{figure(low)} to {sign}{figure(high)}" for low, high in pairwise(edges)]
     return Chart(
-        bars(shown, titles),
+        bars(shown, labels, "token"),
         tuple(sign + figure(edge) for edge in (edges[0], math.sqrt(edges[0] * edges[-1]), edges[-1])),
         f"Histogram of activations, logarithmic axis: {counted(sum(counts), 'token')} from {sign}{figure(edges[before])} to "
         f"{sign}{figure(edges[before + len(counts)])}, most near {sign}{figure(edges[shown.index(max(shown))])}.",
     )
 
 
-def density_chart(frequencies: Iterable[float]) -> Chart:
-    """How often the features of a dictionary fire: share of tokens, from one in a million to all, logarithmic."""
-    counts = [0] * ((len(DECADES) - 1) * BINS_PER_DECADE)
-    for frequency in frequencies:
-        if frequency > 0:
-            place = math.floor((math.log10(frequency) - DECADES[0]) * BINS_PER_DECADE)
-            counts[min(max(place, 0), len(counts) - 1)] += 1
-    edges = [10 ** (DECADES[0] + n / BINS_PER_DECADE) for n in range(len(counts) + 1)]
-    titles = [
-        f"{share(low)} to {share(high)} of tokens: {counted(count, 'feature')}"
-        for (low, high), count in zip(pairwise(edges), counts, strict=True)
-    ]
-    busiest = edges[counts.index(max(counts))]
-    return Chart(
-        bars(counts, titles),
-        ("0.0001%", "0.1%", "100%"),
-        f"Histogram of how often features fire, logarithmic axis: {counted(sum(counts), 'feature')} on some token, "
-        f"most on about {share(busiest)} of tokens.",
+def gauge(name: str, value: float | None, marks: Sequence[tuple[str, float | None, str]] = ()) -> Gauge:
+    """A share from 0 to 1 beside others of its kind, (label, share, look) each; a share outside is drawn at the edge."""
+    known = [(label, share, kind) for label, share, kind in marks if share is not None]
+    words = [f"{name} {percent(value)}", *(f"{label} {percent(share)}" for label, share, _ in known)]
+    return Gauge(
+        None if value is None else inside(value),
+        tuple(Mark(inside(share), f"{label}: {percent(share)}", kind) for label, share, kind in known),
+        ", ".join(words) + ".",
     )
+
+
+def kept_gauge(dictionary: Dictionary) -> Gauge:
+    """The variance that a dictionary explains, beside what random directions do of noise."""
+    floors = [
+        ("isotropic floor", dictionary.floor_isotropic, "mark-isotropic"),
+        ("matched floor", dictionary.floor_covariance, "mark-matched"),
+    ]
+    return gauge("Variance explained", dictionary.fve, floors)
+
+
+def inside(share: float) -> float:
+    return round(min(max(share, 0.0), 1.0), 4)
 
 
 def counted(count: int, noun: str) -> str:

@@ -74,7 +74,7 @@ def _curve(one: _Figure, found: list[tuple[float, float]]) -> Curve:
     ys = [round(MARGIN + (HEIGHT - 2 * MARGIN) * (1 - (value - low) / span), 2) for value in values]
     edges = [0.0, *((left + right) / 2 for left, right in pairwise(xs)), WIDTH]
     marks = tuple(
-        Bar(round(left, 2), 0.0, round(right - left, 2), HEIGHT, f"{tokens_shown(tokens)}: {one.shown(value)}")
+        Bar(round(left, 2), 0.0, round(right - left, 2), HEIGHT, tokens_shown(tokens), one.shown(value))
         for (left, right), (tokens, value) in zip(pairwise(edges), found, strict=True)
     )
     return Curve(

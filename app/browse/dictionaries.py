@@ -7,60 +7,64 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from app.browse.charts import Chart, density_chart
+from app.browse.charts import Gauge, gauge, kept_gauge
 from app.browse.curves import Curve, curves
 from app.browse.listing import STATES, FeaturePage, Listing, feature_page
 from app.browse.lookup import current_store, feature_url, find_dictionary, random_feature, site_of
+from app.browse.neighbours import Compared, CosineCurve, compared, cosine_curves, random_beside
+from app.browse.shapes import Shape, shape
+from app.browse.thumbs import Thumb, thumbs
 from app.errors import NotFound
-from app.render import render
+from app.render import render, wants_fragment
 from app.store.features import Dictionary, FeatureStore, Site
 
 router = APIRouter(prefix="/dictionaries/{name}")
 
-COLUMNS = (  # what a column sorts by, if anything; its heading; whether it holds numbers
-    ("index", "Feature", True),
-    ("", "Peak token", False),
-    ("", "State", False),
-    ("frequency", "Frequency", True),
-    ("max", "Maximum", True),
-    ("mean", "Mean", True),
-    ("entropy", "Entropy", True),
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Of the list of features: what it sorts by, if anything; its heading; whether it holds numbers."""
+
+    sort: str
+    label: str
+    numeric: bool
+
+
+COLUMNS = (
+    Column("index", "Feature", True),
+    Column("", "Peak token", False),
+    Column("", "Strongest context", False),
+    Column("frequency", "Frequency", True),
+    Column("max", "Maximum", True),
+    Column("mean", "Mean", True),
+    Column("entropy", "Entropy", True),
 )
 
 
-RANKS = ("1", "10", "100")
-
-
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """Cosines with the neighbours of one rank: quantiles over the features."""
+class About:
+    """What the page says above and below the list."""
 
-    low: float  # 5%
-    median: float
-    high: float  # 95%
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """What a dictionary finds in another (or within itself), and how much of it the other finds."""
-
-    dictionary: Dictionary
-    mmcs: float
-    back: float | None
-    spreads: tuple[Spread | None, ...]  # of the 1st, 10th and 100th neighbour
+    site: Site
+    kept: Gauge
+    recovered: Gauge
+    alive: Gauge
+    shape: Shape
+    states: dict[str, int]
+    random: Dictionary | None  # the untrained dictionary that the curves are held against
+    cosines: tuple[CosineCurve, ...]
+    compared: tuple[Compared, ...]
+    curves: tuple[Curve, ...]
+    provenance: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class DictionaryPage:
     dictionary: Dictionary
-    site: Site
-    density: Chart
-    states: dict[str, int]
-    provenance: tuple[tuple[str, str], ...]
-    columns: tuple[tuple[str, str, bool], ...]
+    about: About | None  # None where htmx asks for the list alone
+    columns: tuple[Column, ...]
     found: FeaturePage
-    compared: tuple[Compared, ...]
-    curves: tuple[Curve, ...]
+    thumbs: dict[int, Thumb]
 
 
 @router.get("")
@@ -72,19 +76,33 @@ def dictionary_page(request: Request, name: str) -> Response:
         "" in request.query_params.values()
     ):  # a form sends its empty fields too; an address is worth keeping without them
         return RedirectResponse(f"/dictionaries/{dictionary.name}{listing.query()}", 303)
-    counted = store.states(dictionary.id)
+    found = feature_page(store, dictionary, listing)
     context = DictionaryPage(
         dictionary=dictionary,
-        site=site_of(store, dictionary),
-        density=density_chart(store.frequencies(dictionary.id)),
-        states={state: counted.get(state, 0) for state in STATES},
-        provenance=provenance(store, dictionary),
+        about=None if wants_fragment(request) else about(store, dictionary),
         columns=COLUMNS,
-        found=feature_page(store, dictionary, listing),
-        compared=compared(store, dictionary),
-        curves=curves(dictionary.provenance),
+        found=found,
+        thumbs=thumbs(store, dictionary.id, found.features),
     )
     return render(request, "browse/dictionary.html", context)
+
+
+def about(store: FeatureStore, dictionary: Dictionary) -> About:
+    counted = store.states(dictionary.id)
+    random = random_beside(store, dictionary)
+    return About(
+        site=site_of(store, dictionary),
+        kept=kept_gauge(dictionary),
+        recovered=gauge("Cross-entropy recovered", dictionary.ce_recovered),
+        alive=gauge("Alive", dictionary.alive),
+        shape=shape(store, dictionary),
+        states={state: counted.get(state, 0) for state in STATES},
+        random=random,
+        cosines=cosine_curves(store, dictionary, random),
+        compared=compared(store, dictionary),
+        curves=curves(dictionary.provenance),
+        provenance=provenance(store, dictionary),
+    )
 
 
 @router.get("/random")
@@ -96,32 +114,6 @@ def random_page(request: Request, name: str) -> Response:
     if feature is None:
         raise NotFound(f"{dictionary.name} has no live feature to draw.", nearest=f"/dictionaries/{dictionary.name}")
     return RedirectResponse(feature_url(dictionary, feature.index), 303, {"Cache-Control": "no-store"})
-
-
-def compared(store: FeatureStore, dictionary: Dictionary) -> tuple[Compared, ...]:
-    """The dictionary beside itself first, then beside the others; empty where none were compared."""
-    dictionaries = {other.id: other for other in store.dictionaries()}
-    found = {(one.dictionary_id, one.other_id): one for one in store.comparisons()}
-    own = sorted(
-        (one for one in found.values() if one.dictionary_id == dictionary.id),
-        key=lambda one: one.other_id != dictionary.id,
-    )
-    return tuple(
-        Compared(
-            dictionaries[one.other_id],
-            one.mmcs,
-            back.mmcs if (back := found.get((one.other_id, dictionary.id))) else None,
-            tuple(spread(one.curves, rank) for rank in RANKS),
-        )
-        for one in own
-    )
-
-
-def spread(curves: dict[str, list[float]], rank: str) -> Spread | None:
-    if rank not in curves:
-        return None
-    at = dict(zip(curves["quantiles"], curves[rank], strict=True))
-    return Spread(at[0.05], at[0.5], at[0.95])
 
 
 def provenance(store: FeatureStore, dictionary: Dictionary) -> tuple[tuple[str, str], ...]:

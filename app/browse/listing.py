@@ -1,16 +1,25 @@
 """A list of features as an address describes it: filters, order, page. Read from a query string and written to one."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 from urllib.parse import urlencode
 
 from app.errors import NotFound, Unprocessable
+from app.render import figure, share
 from app.store.features import SORTS, Dictionary, Feature, FeatureFilter, FeatureStore
 
 PAGE_SIZE = 50
 STATES = ("live", "rare", "never", "dead")
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowing:
+    """One filter of a list, and the query without it."""
+
+    words: str
+    without: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +34,10 @@ class Listing:
     token: str | None = None
     min_frequency: float | None = None
     max_frequency: float | None = None
+    min_max: float | None = None
+    max_max: float | None = None
     min_entropy: float | None = None
+    max_entropy: float | None = None
 
     @classmethod
     def parse(cls, query: Mapping[str, str]) -> Self:
@@ -35,7 +47,7 @@ class Listing:
         for name, allowed in CHOICES.items():
             if name in given and given[name] not in allowed:
                 raise Unprocessable(f"“{name}” in the address is {' or '.join(allowed)}, not “{given[name][:40]}”.")
-        for name in ("min_frequency", "max_frequency", "min_entropy"):
+        for name in BOUNDS:
             if name in given:
                 values[name] = number(name, given[name])
         if "page" in given:
@@ -65,18 +77,44 @@ class Listing:
         return self.query(page=1) != self.cleared
 
     @property
+    def active(self) -> tuple[Narrowing, ...]:
+        """Each filter in words, with the query of the list without it."""
+        return tuple(
+            Narrowing(words(getattr(self, name)), self.query(page=1, **{name: None}))
+            for name, words in WORDS.items()
+            if getattr(self, name) is not None
+        )
+
+    @property
+    def bounded(self) -> bool:
+        """Whether some bound is set on a figure."""
+        return any(getattr(self, name) is not None for name in BOUNDS)
+
+    @property
     def where(self) -> FeatureFilter:
         return FeatureFilter(
             state=self.state,
             single_token=None if self.single is None else self.single == "yes",
             token=self.token,
-            min_frequency=self.min_frequency,
-            max_frequency=self.max_frequency,
-            min_entropy=self.min_entropy,
+            **{name: getattr(self, name) for name in BOUNDS},
         )
 
 
+BOUNDS = ("min_frequency", "max_frequency", "min_max", "max_max", "min_entropy", "max_entropy")
 CHOICES = {"sort": tuple(SORTS), "order": ("asc", "desc"), "state": STATES, "single": ("yes", "no")}
+
+
+WORDS: dict[str, Callable[[Any], str]] = {
+    "token": lambda value: f"peak token contains “{value}”",
+    "state": lambda value: "never fired" if value == "never" else str(value),
+    "single": lambda value: "single token" if value == "yes" else "several tokens",
+    "min_frequency": lambda value: f"frequency from {share(value)}",
+    "max_frequency": lambda value: f"frequency to {share(value)}",
+    "min_max": lambda value: f"maximum from {figure(value)}",
+    "max_max": lambda value: f"maximum to {figure(value)}",
+    "min_entropy": lambda value: f"entropy from {figure(value)}",
+    "max_entropy": lambda value: f"entropy to {figure(value)}",
+}
 
 
 def number(name: str, text: str) -> float:

@@ -70,6 +70,7 @@ def test_a_store_without_a_live_feature_still_has_its_pages(data_folder):
             answer = client.get(f"/compare?by={by}")
             assert answer.status_code == 200
             assert "no live feature to match" in answer.text
+        assert "none of them has a live feature" in client.get("/compare/lacking").text
 
 
 def test_hostile_tokens_and_titles_are_shown_as_text(data_folder):

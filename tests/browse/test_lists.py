@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from app import render as r
 from app.browse.listing import PAGE_SIZE, Listing
+from app.browse.thumbs import thumbs
 from app.errors import Unprocessable
 from app.store.features import Feature
 
@@ -50,7 +51,10 @@ def passes(feature: Feature, listing: Listing) -> bool:
         and (listing.token is None or ascii_lower(listing.token) in ascii_lower(feature.top_token))
         and (listing.min_frequency is None or feature.frequency >= listing.min_frequency)
         and (listing.max_frequency is None or feature.frequency <= listing.max_frequency)
+        and (listing.min_max is None or feature.max >= listing.min_max)
+        and (listing.max_max is None or feature.max <= listing.max_max)
         and (listing.min_entropy is None or feature.peak_entropy >= listing.min_entropy)
+        and (listing.max_entropy is None or feature.peak_entropy <= listing.max_entropy)
     )
 
 
@@ -69,7 +73,10 @@ listings = st.builds(
     token=st.sampled_from([None, "e", " t", "%", "_", "THE", "<", "\\", "&x=1", "é"]),
     min_frequency=maybe_share,
     max_frequency=maybe_share,
+    min_max=st.none() | st.floats(0, 40),
+    max_max=st.none() | st.floats(10, 80),
     min_entropy=st.none() | st.floats(0, 4),
+    max_entropy=st.none() | st.floats(1, 4),
 )
 
 
@@ -105,6 +112,7 @@ def test_an_address_says_all_there_is_to_say_of_a_list(listing, page):
         ("min_frequency", "often"),
         ("max_frequency", "nan"),
         ("min_entropy", "inf"),
+        ("max_max", "1e"),
     ],
 )
 def test_a_bad_value_in_the_address_is_named(client, trained, name, value):
@@ -134,3 +142,36 @@ def test_a_page_after_the_last_leads_to_the_last(client, trained):
     answer = client.get(f"/dictionaries/{trained.name}?sort=index&page={last + 1}")
     assert answer.status_code == 404
     assert f"/dictionaries/{trained.name}?sort=index&amp;page={last}" in answer.text
+
+
+def test_each_filter_that_is_set_is_said_and_can_be_dropped(client, trained):
+    listing = Listing(sort="max", page=1, state="live", min_frequency=0.001, max_entropy=2.5, token="e")
+    page = client.get(f"/dictionaries/{trained.name}{listing.query()}").text
+    assert [one.words for one in listing.active] == [
+        "peak token contains “e”",
+        "live",
+        "frequency from 0.10%",
+        "entropy to 2.50",
+    ]
+    for one, dropped in zip(listing.active, ("token", "state", "min_frequency", "max_entropy"), strict=True):
+        assert one.without == listing.query(**{dropped: None})
+        assert f'href="/dictionaries/{trained.name}{one.without.replace("&", "&amp;")}#features"' in page
+    assert Listing(sort="max").active == ()
+
+
+def test_a_list_shows_the_strongest_context_of_each_feature(client, store, trained):
+    page = client.get(f"/dictionaries/{trained.name}?sort=max").text
+    shown = page.partition('<table class="features">')[2].partition("</table>")[0]
+    rows = shown.split("<tr>")[2:]
+    features = store.features(trained.id, sort="max", descending=True, limit=PAGE_SIZE)
+    found = thumbs(store, trained.id, features)
+    assert len(rows) == len(features) == PAGE_SIZE
+    for row, feature in zip(rows, features, strict=True):
+        hits = store.hits(trained.id, feature.index)
+        assert (feature.index in found) == bool(hits)
+        if hits:
+            assert found[feature.index].left in row
+            assert found[feature.index].right in row
+            peak = store.contexts([hits[0].context])[hits[0].context].tokens[hits[0].peak].strip()
+            assert found[feature.index].right.startswith('<span class="hl-4 peak">')
+            assert r.visible(peak.partition("\n")[0]) in found[feature.index].right

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from app import render as r
-from app.browse.charts import activation_chart, density_chart
+from app.browse.charts import activation_chart
 from app.browse.features import FIFTHS
 from app.browse.rows import GROUPS, REACH, rows
 from app.render import figure, token_row
@@ -44,23 +44,6 @@ def test_a_dictionary_page_counts_its_states_and_says_where_it_came_from(client,
     told = [key for key in trained.provenance if key != "curve"]  # which is drawn
     for key in [*told, *(f"build: {key}" for key in store.provenance())]:
         assert f"<dt>{key}</dt>" in markup
-
-
-def test_the_density_chart_counts_every_feature_that_fires(store, trained):
-    frequencies = store.frequencies(trained.id)
-    assert frequencies == [feature.frequency for feature in store.features(trained.id)]
-    chart = density_chart(frequencies)
-    firing = sum(frequency > 0 for frequency in frequencies)
-    counted = [int(re.sub(r"\D", "", bar.title.partition(": ")[2])) for bar in chart.bars]
-    assert sum(counted) == firing
-    assert f"{r.whole(firing)} features on some token" in chart.summary
-    assert max(bar.height for bar in chart.bars) == chart.height
-    assert all(bar.x >= 0 and bar.x + bar.width <= chart.width for bar in chart.bars)
-
-
-@pytest.mark.parametrize("frequencies", [[], [0.0], [1e-30, 1.0], [2.0]])
-def test_the_density_chart_takes_whatever_frequencies_there_are(frequencies):
-    assert len(density_chart(frequencies).bars) == len({f for f in frequencies if f})
 
 
 def test_rows_are_aligned_at_the_peak_and_hold_the_whole_text(store, trained, live):

@@ -7,7 +7,7 @@ import pytest
 from jinja2 import meta, nodes
 
 from app import render as r
-from app.browse import compare, dictionaries, features, home
+from app.browse import compare, dictionaries, features, home, lacking
 from app.browse.rows import GROUPS
 from tests.browse.conftest import HTMX, addresses
 
@@ -17,6 +17,7 @@ PAGES = {
     "browse/feature.html": features.FeaturePage,
     "browse/group.html": features.GroupPage,
     "browse/compare.html": compare.ComparePage,
+    "browse/lacking.html": lacking.LackingPage,
 }
 
 
@@ -54,7 +55,7 @@ def test_a_group_is_a_page_and_a_fragment(client, trained, live):
 
 def test_a_fragment_of_the_comparison_brings_its_title(client, store):
     one, other = store.dictionaries()[:2]
-    address = f"/compare?left={one.name}&right={other.name}"
+    address = f"/compare?d={one.name}&d={other.name}"
     assert f"<title>{one.title} beside {other.title} · dartboard</title>" in client.get(address, headers=HTMX).text
     assert client.get(address).text.count("· dartboard</title>") == 1
 
