@@ -7,7 +7,7 @@ Margins that nobody declared are the defaults of a study file.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 from app.study.protocol import Protocol
@@ -80,14 +80,13 @@ class Design:
         `names` are the arms that were rated; those not named are taken for arms with features.
         """
         every = dict.fromkeys([*(name for name in (trained, random, null) if name), *names])
-        return cls(
-            arms=tuple(
-                Arm(name, "null" if name == null else "features", _role(name, trained, random, null)) for name in every
-            ),
-            trained=trained,
-            random=random,
-            null=null,
-        )
+        arms = tuple(Arm(name, "null" if name == null else "features", "other") for name in every)
+        return cls(arms=arms).compared(trained, random, null)
+
+    def compared(self, trained: str | None, random: str | None, null: str | None) -> "Design":
+        """The same design with these roles, undeclared."""
+        arms = tuple(replace(arm, role=_role(arm.name, trained, random, null)) for arm in self.arms)
+        return replace(self, arms=arms, trained=trained, random=random, null=null, declared=False)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from app.study.analysis.bootstrap import Resampling, mean, point
 from app.study.analysis.design import Design
-from app.study.analysis.figures import Figure, Floats, missing, percentile, sentence
+from app.study.analysis.figures import Figure, Floats, finite, missing, percentile, sentence
 from app.study.analysis.headline import FEW, LEAST, criterion, inside
 from app.study.analysis.outcome import Ints, Unit, is_first, strata_numbers
 from app.study.analysis.report import Criterion, IntruderArm, Intruders
@@ -24,6 +24,7 @@ from app.study.answers import PIECES
 from app.study.intruders import THIRDS
 
 CHANCE = 1 / PIECES
+ALONE = "One feature alone: it has no interval."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,12 +121,17 @@ def found_shares(trials: Sequence[Trials], rng: np.random.Generator, resamples: 
 
 
 def figure(found: Found, level: float) -> Figure:
+    """An arm's share with its interval."""
+    if found.features < 2:
+        return Figure(finite(found.value), n=found.features, unit="features", warning=ALONE)
     return percentile(found.value, found.draws, level, found.features, "features")
 
 
 def gap(first: Found, second: Found, level: float) -> Figure:
     """The first arm's share less the second's."""
     features = first.features + second.features
+    if min(first.features, second.features) < 2:
+        return Figure(finite(first.value - second.value), n=features, unit="features", warning=ALONE)
     return percentile(first.value - second.value, first.draws - second.draws, level, features, "features")
 
 
@@ -149,7 +155,7 @@ def intruder_results(
         [answered] = found_shares([grids[design.null].answered()], rng, resamples)
         chance = figure(answered, level)
         holds = chance.low is not None and chance.high is not None and chance.low <= CHANCE <= chance.high
-        null = criterion(chance, CHANCE, holds)
+        null = Criterion(chance, CHANCE, None if chance.low is None else holds)
         if null.met is False:
             warnings.append(
                 f"Of the null arm's trials {chance.value:.0%} were found, where chance is {CHANCE:.0%}: something other than "

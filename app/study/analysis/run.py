@@ -40,7 +40,7 @@ def analyse(
     _require_libraries()
     checked(tables)
     design = design or (
-        Design.of(tables.protocol) if tables.protocol else Design.given(None, None, None, _arms(tables))
+        Design.of(tables.protocol) if tables.protocol else Design.given(None, None, None, arms_of(tables))
     )
     rows = tables.ratings
     judged = quality(tables, design)
@@ -113,7 +113,7 @@ def _rng(seed: int, part: str) -> np.random.Generator:
     return np.random.default_rng([seed, int.from_bytes(hashlib.sha256(part.encode()).digest()[:8])])
 
 
-def _arms(tables: Tables) -> list[str]:
+def arms_of(tables: Tables) -> list[str]:
     """The arms that were rated, where no protocol says them."""
     own = (row for row in tables.ratings if row["purpose"] != "catch")
     return sorted({str(name) for row in own for name in (row["arm"], row["other_arm"]) if name is not None})
