@@ -74,7 +74,7 @@ class Design:
         )
 
     @classmethod
-    def given(cls, trained: str | None, random: str | None, null: str | None, names: Sequence[str] = ()) -> Self:
+    def given(cls, trained: str | None, random: str | None, null: str | None, names: Sequence[str] = ()) -> "Design":
         """Roles that somebody names afterwards, with the margins of a protocol that sets none.
 
         `names` are the arms that were rated; those not named are taken for arms with features.
