@@ -200,3 +200,6 @@ output_token = Table(  # the features whose logit lens names a token
 TOKENIZER = "unicode61 remove_diacritics 2"  # of SQLite: runs of letters and digits, in lower case, without accents
 CONTEXT_TEXT = f"CREATE VIRTUAL TABLE context_text USING fts5(text, content='', tokenize='{TOKENIZER}')"
 """Contentless: the text is in `context`. Made by CONTEXT_TEXT, since SQLAlchemy knows no virtual tables."""
+
+HIGHLIGHTED = f"CREATE VIRTUAL TABLE shown USING fts5(text, tokenize='{TOKENIZER}')"
+"""The same with its text, for the few contexts in which words found are to be pointed at."""

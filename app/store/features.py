@@ -184,6 +184,9 @@ class FeatureFilter:
     min_entropy: float | None = None
     max_entropy: float | None = None
     among: frozenset[int] | None = None  # features of these numbers alone
+    score: str | None = None  # features that have this machine score; a store that none are attached to has no list of them
+    min_score: float | None = None
+    max_score: float | None = None
 
     def where(self) -> list[ColumnElement[bool]]:
         f = t.feature.c
@@ -198,6 +201,9 @@ class FeatureFilter:
             self.min_entropy is not None and f.peak_entropy >= self.min_entropy,
             self.max_entropy is not None and f.peak_entropy <= self.max_entropy,
             self.among is not None and f.index.in_(listed(self.among or ())),
+            self.score is not None and scored.c.measure == self.score,
+            self.min_score is not None and scored.c.value >= self.min_score,
+            self.max_score is not None and scored.c.value <= self.max_score,
         ]
         return [test for test in tests if test is not None and test is not False and test != ""]
 
@@ -215,7 +221,7 @@ class _Hinted(SQLiteCompiler):
         return text
 
 
-def _indexed(query: Select[Any], index: str) -> Select[Any]:
+def indexed(query: Select[Any], index: str) -> Select[Any]:
     """The query over the feature table by this index, and no other, whatever SQLite takes to be quicker."""
     return query.select_from(t.feature).with_hint(t.feature, f"INDEXED BY {index}", "sqlite")
 
@@ -234,6 +240,7 @@ class FeatureStore:
             )
         self.path = path
         self._counts: dict[tuple[int, FeatureFilter], int] = {}
+        self._scores: str | None = None
         self._uri = f"file:{path.resolve().as_posix().replace('?', '%3f').replace('#', '%23')}?mode=ro&immutable=1"
         self.engine: Engine = create_engine(
             "sqlite://",
@@ -244,6 +251,12 @@ class FeatureStore:
 
     def close(self) -> None:
         self.engine.dispose()
+
+    def attach(self, scores: str) -> None:
+        """Have the scores at this address beside the features, for lists by score; app.store.scores checks whose they are."""
+        self._scores = scores
+        self._counts.clear()
+        self.engine.dispose()  # connections from now on have them
 
     def provenance(self) -> dict[str, Any]:
         with self.engine.connect() as connection:
@@ -287,7 +300,7 @@ class FeatureStore:
         """Those that pass a filter, in order: found in an index, which is narrow, and only then read by key."""
         f, column, tests = t.feature.c, SORTS[sort], where.where()
         wanted = (
-            _indexed(select(f.index), t.FEATURE_FIGURES if tests else SORTED_BY[sort])
+            indexed(select(f.index), t.FEATURE_FIGURES if tests else SORTED_BY[sort])
             .where(f.dictionary_id == dictionary_id, *tests)
             .order_by(column.desc() if descending else column, f.index)
             .limit(limit)
@@ -303,7 +316,7 @@ class FeatureStore:
         """How many pass a filter; remembered, since the file never changes."""
         known = self._counts.get((dictionary_id, where))
         if known is None:
-            query = _indexed(select(func.count()), t.FEATURE_FIGURES)
+            query = indexed(select(func.count()), t.FEATURE_FIGURES)
             query = query.where(t.feature.c.dictionary_id == dictionary_id, *where.where())
             with self.engine.connect() as connection:
                 known = connection.execute(query).scalar_one()
@@ -332,7 +345,8 @@ class FeatureStore:
     def figures(self, dictionary_id: int) -> Figures:
         """What the histograms of a dictionary are made of, in order of index."""
         f = t.feature.c
-        query = select(f.frequency, f.max, f.peak_entropy, f.state).where(f.dictionary_id == dictionary_id)
+        columns_read = select(f.frequency, f.max, f.peak_entropy, f.state)
+        query = indexed(columns_read, t.FEATURE_FIGURES).where(f.dictionary_id == dictionary_id)
         with self.engine.connect() as connection:
             rows = connection.execute(query.order_by(f.index)).all()
         columns: list[Sequence[Any]] = list(zip(*rows, strict=True)) or [(), (), (), ()]
@@ -371,7 +385,8 @@ class FeatureStore:
         """How many features are in each state; a state that none is in is left out."""
         f = t.feature.c
         number = func.count().label("features")
-        query = select(f.state, number).where(f.dictionary_id == dictionary_id).group_by(f.state)
+        query = indexed(select(f.state, number), t.FEATURE_FIGURES)
+        query = query.where(f.dictionary_id == dictionary_id).group_by(f.state)
         with self.engine.connect() as connection:
             return {row.state: row.features for row in connection.execute(query)}
 
@@ -431,7 +446,10 @@ class FeatureStore:
 
     def connection(self) -> sqlite3.Connection:
         """A connection of one's own, read-only, for what SQLAlchemy adds nothing to; to be closed."""
-        return sqlite3.connect(self._uri, uri=True, check_same_thread=False)
+        connection = sqlite3.connect(self._uri, uri=True, check_same_thread=False)
+        if self._scores is not None:
+            connection.execute("ATTACH ? AS scores", (self._scores,))
+        return connection
 
 
 def check_store(path: Path) -> int:

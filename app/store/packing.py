@@ -107,6 +107,51 @@ def unpack(blob: bytes, group: Group, limit: int | None = None) -> tuple[PackedH
     return tuple(hits)
 
 
+@dataclass(frozen=True, slots=True)
+class HitArrays:
+    """The hits of one group, `[hit]`, in stored order, and what they fire on, `active[hit]` each, one hit's after the other's."""
+
+    context: NDArray[np.integer]
+    value: NDArray[np.floating]
+    peak: NDArray[np.integer]
+    active: NDArray[np.integer]
+    positions: NDArray[np.integer]
+    values: NDArray[np.floating]
+
+
+def unpack_arrays(blob: bytes, group: Group, first: int = 0, last: int | None = None) -> HitArrays:
+    """What `unpack` tells of a group's hits from `first` to `last`, with no object a hit: for the page that must be fast."""
+    head = np.frombuffer(blob, "<u2", HEAD // 2)
+    count, wide = int(head[-2]), int(head[-1])
+    member = _members(blob, head, group)[first:last]
+    value = np.frombuffer(blob, "<f4", count, HEAD + 4 * count)[member].astype(np.float64)
+    active = np.frombuffer(blob, "<u2", count, HEAD + 10 * count).astype(np.int64)
+    ends = active.cumsum()
+    total = int(ends[-1]) if count else 0
+    start = HEAD + 12 * count + 2 * int(head[:-2].sum())
+    own = active[member]
+    # The place of each activation: the hit's first one, and then as many steps as it is away from it.
+    places = np.repeat((ends - active)[member] - (own.cumsum() - own), own) + np.arange(int(own.sum()))
+    share = np.frombuffer(blob, "<u2", total, start + wide * total)[places] / UNIT
+    return HitArrays(
+        np.frombuffer(blob, "<u4", count, HEAD)[member],
+        value,
+        np.frombuffer(blob, "<u2", count, HEAD + 8 * count)[member],
+        own,
+        np.frombuffer(blob, f"<u{wide}", total, start)[places],
+        share * np.repeat(value, own),
+    )
+
+
+def unpack_at(blob: bytes, context: int) -> PackedHit | None:
+    """The hit in one context, whatever groups it is in; of two, one on each side of zero, that above. None where there is none."""
+    for group in GROUPS:
+        for hit in unpack(blob, group):
+            if hit.context == context:
+                return hit
+    return None
+
+
 def unpack_contexts(blob: bytes, groups: Sequence[Group]) -> list[list[int]]:
     """The contexts of some groups' hits alone, in stored order: a small part of the work of `unpack`."""
     head = np.frombuffer(blob, "<u2", HEAD // 2)

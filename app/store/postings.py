@@ -21,7 +21,8 @@ def pack_postings(
     if not len(group):
         return
     first = np.flatnonzero(np.diff(group, prepend=group[:1] - 1) != 0)
-    gaps = np.diff(feature.astype(np.int64), prepend=0)
+    gaps = feature.astype(np.int64)
+    gaps[1:] -= feature[:-1]
     gaps[first] = feature[first]
     every: list[NDArray[np.integer]] = [gaps, *columns]
     packed = [_Column(values, first) for values in every]
