@@ -4,6 +4,7 @@ Raters and features as protocol and `app.study.power` suppose them: latent norma
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def panel_coverage(replicates: int, seed: int) -> Iterator[Check]:
     setting = "3-rater panel, 80 features an arm"
     yield share(f"{setting}: coverage of the 95% interval of π_R − π_T", held, replicates, 0.935, 0.965)
     yield share(f"{setting}: coverage of the lower 95% bound of ψ", above, replicates, 0.935, 0.965)
-    yield share(f"{setting}: coverage of the lower 95% bound of π_T − π_0", gate, replicates, 0.935, 0.97)
+    yield share(f"{setting}: coverage of the lower 95% bound of π_T − π_0", gate, replicates, 0.935, 0.965)
 
 
 def crowd_coverage(replicates: int, seed: int) -> Iterator[Check]:
@@ -92,8 +93,10 @@ def equivalence_power(replicates: int, seed: int) -> Iterator[Check]:
 def gate_size(replicates: int, seed: int) -> Iterator[Check]:
     passed = sum(core.gate_met(DESIGN) for core, *_ in analysed(truth(0.12, 0.12), 80, 3, replicates, seed))
     yield most("π_T = π_0 = .12, 80 an arm: the assay gate passes", passed, replicates, 0.065)
-    edge = sum(core.gate_met(DESIGN) for core, *_ in analysed(truth(0.22, 0.22), 80, 3, replicates, seed + 1))
-    yield most("π_T − π_0 = .10, the gate's own limit, 80 an arm: it passes", edge, replicates, 0.065)
+    # Raters alike, so that these raters' own gain is .10 too; where they differ, a panel's gain lies around it.
+    alike = replace(truth(0.22, 0.22), rater_sd=0.0)
+    edge = sum(core.gate_met(DESIGN) for core, *_ in analysed(alike, 80, 3, replicates, seed + 1))
+    yield most("π_T − π_0 = .10, the gate's own limit, raters alike, 80 an arm: it passes", edge, replicates, 0.065)
 
 
 def promises(replicates: int, seed: int) -> Iterator[Check]:

@@ -1,0 +1,39 @@
+"""Every line of the table of simulation checks: with a few replicates by default, with all of them in `make test-all`.
+
+docs/simulation.md shows what the full run gave; `python -m docs.simulation` makes it anew.
+"""
+
+import pytest
+
+from tests.simulation import comparisons, headline, raters
+from tests.simulation.checks import FULL, Run, timed
+
+RUNS: tuple[Run, ...] = (*headline.RUNS, *comparisons.RUNS, *raters.RUNS)
+QUICK: dict[Run, int] = {
+    headline.panel_coverage: 100,
+    headline.crowd_coverage: 50,
+    headline.retention_size: 40,
+    headline.retention_power: 40,
+    headline.equivalence_size: 40,
+    headline.gate_size: 50,
+    comparisons.pairs_size: 30,
+    comparisons.pairs_chances: 50,
+    comparisons.intruder_power: 60,
+    comparisons.intruder_null: 50,
+    raters.guesses_by_score: 60,
+    raters.a_leak: 30,
+    raters.careless: 100,
+}
+
+
+@pytest.mark.parametrize("run", QUICK, ids=lambda run: run.__name__)
+def test_a_few_replicates_are_near_the_band(run: Run) -> None:
+    for check in timed(run, QUICK[run], seed=1):
+        assert check.nearly(), check
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.__name__)
+def test_all_replicates_are_within_the_band(run: Run) -> None:
+    for check in timed(run, FULL, seed=0):
+        assert check.holds(), check
