@@ -1,5 +1,6 @@
 """Where ratings are written: appended to the study's hash chain, in the transaction that accepts them."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,18 @@ from app.study.answers import Answer, to_json
 LONGEST_MS = 2**31 - 1  # what an INTEGER holds; 24 days
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An answer as it came: to which question, as which revision of it, and when."""
+
+    public_id: str
+    revision: int
+    answer: Answer
+    visible_ms: int | None
+    staff: bool
+    at: datetime
+
+
 class Ledger(StoreBase):
     def _append(
         self,
@@ -22,13 +35,8 @@ class Ledger(StoreBase):
         rater: Rater,
         item: Item,
         assignment: Row[Any],
-        *,
-        revision: int,
+        sent: Sent,
         state: str,
-        answer: Answer,
-        visible_ms: int | None,
-        staff: bool,
-        at: datetime,
     ) -> None:
         """Write one revision at the end of the chain of a study that this transaction has locked."""
         number, previous = self._head(connection, rater.study_id)
@@ -38,13 +46,13 @@ class Ledger(StoreBase):
             repeat=assignment.repeat,
             position=assignment.position,
             flip=assignment.flip,
-            revision=revision,
+            revision=sent.revision,
             state=state,
-            answer=to_json(answer),
-            server_ms=_milliseconds((at - assignment.served_at) // timedelta(milliseconds=1)),
-            visible_ms=None if visible_ms is None else _milliseconds(visible_ms),
-            staff=staff,
-            at=at,
+            answer=to_json(sent.answer),
+            server_ms=_milliseconds((sent.at - assignment.served_at) // timedelta(milliseconds=1)),
+            visible_ms=None if sent.visible_ms is None else _milliseconds(sent.visible_ms),
+            staff=sent.staff,
+            at=sent.at,
         )
         salt = self.token()
         hashed = chain.content_hash(salt, content)
@@ -53,12 +61,12 @@ class Ledger(StoreBase):
                 assignment_id=assignment.id,
                 study_id=rater.study_id,
                 number=number + 1,
-                revision=revision,
+                revision=sent.revision,
                 answer=content["answer"],
                 server_ms=content["server_ms"],
                 visible_ms=content["visible_ms"],
-                staff=staff,
-                at=at,
+                staff=sent.staff,
+                at=sent.at,
                 counted=state,
                 salt=salt,
                 previous=previous,

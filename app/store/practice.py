@@ -9,7 +9,8 @@ from sqlalchemy import Connection, Row, select, update
 
 from app.errors import Conflict
 from app.store import study_schema as t
-from app.store.rating import CLOSED, OUT_OF_DATE, Rating, task_of
+from app.store.ledger import Sent
+from app.store.rating import CLOSED, OUT_OF_DATE, Rating
 from app.store.records import Feedback, Practice, Progress, Rater
 from app.store.rules import Item, Rules
 from app.study.answers import Answer, from_json, right, to_json
@@ -42,35 +43,21 @@ class PracticeRound(Rating):
         self, rater: Rater, public_id: str, revision: int, answer: Answer, visible_ms: int | None, staff: bool
     ) -> None:
         """Note a try at a practice question. Sending the same one again changes nothing. Raises as `submit` does."""
-        now = self.clock()
+        sent = Sent(public_id, revision, answer, visible_ms, staff, self.clock())
         with self._writing() as connection:
-            standing = self._standing(connection, rater, lock=True)
-            rules = self._rules(connection, rater.study_id)
-            row, item = self._assigned(connection, rater, rules, public_id)
-            self._check_answer(rules, task_of(item, row), answer)
-            ratings = self._revisions(connection, row.id)
+            asked = self._asked(connection, rater, sent)
+            row, item, ratings = asked.row, asked.item, asked.ratings
             if any(earlier.revision == revision and earlier.answer == to_json(answer) for earlier in ratings):
                 return
-            if standing.state != "open":
+            if asked.standing.state != "open":
                 raise Conflict(CLOSED)
             if item.purpose != "practice" or revision != len(ratings) + 1:
                 raise Conflict(OUT_OF_DATE)
             if ratings and _is_right(item, ratings[-1]):
                 raise Conflict(OUT_OF_DATE)
-            self._append(
-                connection,
-                rater,
-                item,
-                row,
-                revision=revision,
-                state="accepted",
-                answer=answer,
-                visible_ms=visible_ms,
-                staff=staff,
-                at=now,
-            )
+            self._append(connection, rater, item, row, sent, "accepted")
             connection.execute(
-                update(t.assignment).where(t.assignment.c.id == row.id).values(state="accepted", served_at=now)
+                update(t.assignment).where(t.assignment.c.id == row.id).values(state="accepted", served_at=sent.at)
             )
             tries = t.rater.c.practice_tries
             connection.execute(update(t.rater).where(t.rater.c.id == rater.id).values(practice_tries=tries + 1))

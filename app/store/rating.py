@@ -4,6 +4,7 @@ A lease that runs out gives its place back; a late answer is still accepted wher
 surplus.
 """
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from sqlalchemy import Connection, Row, select, update
 from app.errors import Conflict, NotFound, TooSoon
 from app.store import study_schema as t
 from app.store.claims import ASKED, Claims, Mine
-from app.store.ledger import Ledger
+from app.store.ledger import Ledger, Sent
 from app.store.records import Progress, Rater, Screen
 from app.store.rules import Item, Rules, Standing
 from app.study.answers import Answer, GuessAnswer, Task, check_guess, check_task, from_json, to_json
@@ -21,6 +22,17 @@ from app.study.content import Page
 CLOSED = "This study has closed, so no more ratings are taken; those sent before are kept."
 OUT_OF_DATE = "This page is out of date; reload the rating page and answer what it shows."
 ACCEPTING = {"open": ("main", "catch"), "paused": ("main", "catch"), "guessing": ("guess",)}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The question that an answer is to, and the revisions it has already."""
+
+    standing: Standing
+    rules: Rules
+    row: Row[Any]
+    item: Item
+    ratings: list[Row[Any]]
 
 
 class Rating(Claims, Ledger):
@@ -65,34 +77,20 @@ class Rating(Claims, Ledger):
         Conflict where the revision holds another answer, is not the open one, or the study has closed, Gone after a
         withdrawal.
         """
-        now = self.clock()
+        sent = Sent(public_id, revision, answer, visible_ms, staff, self.clock())
         with self._writing() as connection:
-            standing = self._standing(connection, rater, lock=True)
-            rules = self._rules(connection, rater.study_id)
-            row, item = self._assigned(connection, rater, rules, public_id)
-            self._check_answer(rules, task_of(item, row), answer)
-            ratings = self._revisions(connection, row.id)
-            if _sent_before(ratings, revision, answer):
+            asked = self._asked(connection, rater, sent)
+            rules, row, item, ratings = asked.rules, asked.row, asked.item, asked.ratings
+            if _sent_before(ratings, sent):
                 return
-            if item.purpose not in ACCEPTING.get(standing.state, ()):
+            if item.purpose not in ACCEPTING.get(asked.standing.state, ()):
                 raise Conflict(CLOSED if item.purpose != "practice" else OUT_OF_DATE)
             if revision != len(ratings) + 1 or (ratings and not row.reopened):
                 raise Conflict(OUT_OF_DATE)
             if not ratings:
-                self._check_dwell(rules, row.served_at, now)
+                self._check_dwell(rules, row.served_at, sent.at)
             state = row.state if ratings else self._outcome(connection, rater, rules, row)
-            self._append(
-                connection,
-                rater,
-                item,
-                row,
-                revision=revision,
-                state=state,
-                answer=answer,
-                visible_ms=visible_ms,
-                staff=staff,
-                at=now,
-            )
+            self._append(connection, rater, item, row, sent, state)
             connection.execute(
                 update(t.assignment).where(t.assignment.c.id == row.id).values(state=state, reopened=False)
             )
@@ -123,14 +121,19 @@ class Rating(Claims, Ledger):
                 .values(reopened=True, served_at=self.clock())
             )
 
-    def _assigned(self, connection: Connection, rater: Rater, rules: Rules, public_id: str) -> tuple[Row[Any], Item]:
+    def _asked(self, connection: Connection, rater: Rater, sent: Sent) -> Asked:
+        """What was sent, looked up, the study locked. Raises NotFound, Unprocessable and Gone as `submit` does."""
+        standing = self._standing(connection, rater, lock=True)
+        rules = self._rules(connection, rater.study_id)
         a = t.assignment.c
         row = connection.execute(
-            select(t.assignment).where(a.rater_id == rater.id, a.public_id == public_id)
+            select(t.assignment).where(a.rater_id == rater.id, a.public_id == sent.public_id)
         ).one_or_none()
         if row is None:
             raise NotFound("This question is not one of yours; reload the rating page and answer what it shows.")
-        return row, rules.items[row.item_id]
+        item = rules.items[row.item_id]
+        self._check_answer(rules, task_of(item, row), sent.answer)
+        return Asked(standing, rules, row, item, self._revisions(connection, row.id))
 
     def _outcome(self, connection: Connection, rater: Rater, rules: Rules, row: Row[Any]) -> str:
         """The state of an assignment that is answered now; counts it where it is accepted for one of the k places."""
@@ -199,11 +202,11 @@ def task_of(item: Item, row: Row[Any]) -> Task:
     return "guess" if item.purpose == "guess" and row.repeat else item.task
 
 
-def _sent_before(ratings: list[Row[Any]], revision: int, answer: Answer) -> bool:
+def _sent_before(ratings: list[Row[Any]], sent: Sent) -> bool:
     """Whether this revision holds this answer already. Raises Conflict where it holds another."""
     for earlier in ratings:
-        if earlier.revision == revision:
-            if earlier.answer == to_json(answer):
+        if earlier.revision == sent.revision:
+            if earlier.answer == to_json(sent.answer):
                 return True
             raise Conflict("This question was answered already with other values; use undo to change them.")
     return False
