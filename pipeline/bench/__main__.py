@@ -1,4 +1,4 @@
-"""Print how far the pipeline is from this machine's limit: `make bench`, or `python -m pipeline.bench [--only g] [--quick]`.
+"""Print how far all is from this machine's limit, or ahead of others: `make bench`, or `python -m pipeline.bench [--only g]`.
 
 The limit of a build is the stopped forward pass plus one encoder product a dictionary, alone, in the same precision and on
 as many processes of one thread. Build and limit are timed one after the other, in one run, and compared: absolute figures
@@ -16,8 +16,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from app.errors import UserError
+from app.errors import DartboardError
 from pipeline.bench.builds import Distance, measure_build, peak_memory
+from pipeline.bench.pages import page_rows
 from pipeline.bench.report import Row, table
 from pipeline.bench.shapes import G, S, Shape, make_ground
 from pipeline.bench.tables import measure_tables
@@ -38,6 +39,7 @@ class Part(StrEnum):
     tables = "tables"
     memory = "memory"
     training = "training"
+    pages = "pages"
 
 
 def main(
@@ -61,7 +63,7 @@ def main(
                 for row in _rows(part, home, count, quick, others):
                     rows.append(row)
                     console.print(f"{row.shape:>2} {row.what}: {row.shown} {row.mark}", highlight=False)
-    except UserError as error:
+    except DartboardError as error:
         console.print(str(error), style="red", highlight=False)
         raise typer.Exit(error.exit_code) from error
     console.print(table(rows, f"Reached on this machine, by {count} processes of one thread each"))
@@ -81,6 +83,8 @@ def _rows(part: Part, folder: Path, workers: int, quick: bool, others: Path) -> 
             yield _memory(folder, workers, quick)
         case Part.training:
             yield from training_rows(folder, others, workers, quick)
+        case Part.pages:
+            yield from page_rows(folder, others, quick)
 
 
 def _builds(shape: Shape, folder: Path, workers: int) -> Iterator[Row]:

@@ -43,6 +43,6 @@ def _figure(value: float, unit: str) -> str:
     match unit:
         case "%":
             return f"{value:+.1%}"
-        case "B":
-            return f"{value:,.0f} B"
+        case "B" | "/s" | "ms" | "KB":
+            return f"{value:,.0f}{'' if unit == '/s' else ' '}{unit}"
     return f"{value:.2f}"
