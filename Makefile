@@ -85,7 +85,7 @@ lock: ## Resolve the dependencies anew into requirements/lock.txt
 	rm -rf build/lock
 	"$(PYTHON)" -m venv build/lock
 	build/lock/bin/python -m pip install --upgrade pip
-	build/lock/bin/python -m pip install torch==2.13.0 '.[pipeline,parquet,wiki,postgresql,ray,lab]' --group dev
+	build/lock/bin/python -m pip install torch==2.13.0 '.[pipeline,analysis,parquet,wiki,postgresql,ray,lab]' --group dev
 	requirements/freeze.sh build/lock/bin/python > build/lock.txt
 	mv build/lock.txt requirements/lock.txt
 
