@@ -16,11 +16,13 @@ from starlette.types import ASGIApp
 from app.admin import router as admin
 from app.api import router as api
 from app.browse import router as browse
-from app.error_pages import install_error_pages, raised
+from app.computing import Computing
+from app.error_pages import install_error_pages, raised, too_large
 from app.live import Live
 from app.rate import router as rate
 from app.render import static_directory
-from app.security import FailureLimit, OriginCheck, RateLimit, SecurityHeaders
+from app.results import router as results
+from app.security import BodyLimit, FailureLimit, OriginCheck, RateLimit, SecurityHeaders
 from app.settings import Settings
 from app.state import AppState, FeatureFile, state
 from app.store.study import Clock, StudyStore, TokenSource, random_token, utc_now
@@ -29,14 +31,15 @@ MAX_BODY = 64 * 1024  # bytes; the longest honest form here has some hundreds
 LIVE_QUESTIONS = 60  # a minute, from one client
 
 health = APIRouter()
-ROUTERS = (browse, api, rate, admin, health)
+ROUTERS = (browse, api, rate, admin, results, health)
 
 
 class Application(FastAPI):
     """FastAPI with the security headers outermost, so that even the answer to an error nobody expected has them."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        return SecurityHeaders(super().build_middleware_stack(), https=self.state.settings.secure_cookies)
+        limited = BodyLimit(super().build_middleware_stack(), most=MAX_BODY, refuse=too_large)
+        return SecurityHeaders(limited, https=self.state.settings.secure_cookies)
 
 
 def create_app(settings: Settings, *, clock: Clock = utc_now, token: TokenSource = random_token) -> FastAPI:
@@ -52,6 +55,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now, token: TokenSource
     app.state.feature_file = FeatureFile(settings.feature_path)
     app.state.study = StudyStore.open(settings.study_database_url, clock=clock, token=token)
     app.state.failures = FailureLimit()
+    app.state.computing = Computing()
     app.state.live = Live(settings.feature_path) if settings.live else None
     app.state.live_limit = RateLimit(LIVE_QUESTIONS)
     app.add_middleware(OriginCheck, refuse=raised)
@@ -70,6 +74,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     if live is not None:
         await run_in_threadpool(live.stop)
+    app.state.computing.close()
     app.state.study.dispose()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from starlette.datastructures import State
 from starlette.requests import Request
 
+from app.computing import Computing
 from app.live import Live
 from app.security import FailureLimit, RateLimit
 from app.settings import Settings
@@ -45,6 +46,7 @@ class AppState(State):
     study: StudyStore
     feature_file: FeatureFile
     failures: FailureLimit  # of invites and login links
+    computing: Computing  # of results
     live: Live | None  # None where the server was started without it
     live_limit: RateLimit  # of questions to it
 
