@@ -21,6 +21,7 @@ TITLES = {
     404: "Not found",
     409: "That cannot be done",
     410: "Too late",
+    413: "Too long",
     422: "Not complete",
     429: "Too many tries",
     500: "Something failed",
@@ -78,6 +79,10 @@ def raised(request: Request, error: Exception) -> Response:
 def refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return error_response(request, error.status_code, FRAMEWORK.get(error.status_code, error.detail))
+
+
+def too_large(request: Request) -> Response:
+    return error_response(request, 413, FRAMEWORK[413])
 
 
 def malformed(request: Request, error: Exception) -> Response:

@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter, Depends
 
-from app.browse import compare, dictionaries, features, home, lacking
+from app.browse import compare, dictionaries, features, home, lacking, text
 from app.sessions import require_staff
 
 router = APIRouter(dependencies=[Depends(require_staff)], include_in_schema=False)
-for page in (home, dictionaries, features, compare, lacking):
+for page in (home, dictionaries, features, compare, lacking, text):
     router.include_router(page.router)
