@@ -16,6 +16,7 @@ from itertools import combinations
 
 import numpy as np
 
+from app.errors import UserError
 from app.study.analysis.design import Design
 from app.study.analysis.figures import Figure, missing, percentile, symmetric
 from app.study.analysis.report import Blinding, GuessArm, Leak
@@ -156,7 +157,7 @@ def leaks(items: Iterable[Row], design: Design) -> tuple[Leak, ...]:
     pages: Mapping[str, list[Page]] = {name: [] for name in wanted}
     for row in items:
         if row["task"] == "page" and row["purpose"] == "main" and row["arm"] in pages and row["content"]:
-            pages[str(row["arm"])].append(Page.from_json(json.loads(str(row["content"]))))
+            pages[str(row["arm"])].append(_page(row))
     found = []
     for first, second in combinations(wanted, 2):
         for what, figures in (("text", TEXT), ("all", FIGURES)):
@@ -169,3 +170,12 @@ def leaks(items: Iterable[Row], design: Design) -> tuple[Leak, ...]:
                 figure = Figure(auc.value, auc.low, auc.high, LEVEL, n, "pages")
                 found.append(Leak(first, second, what, figure, auc.figure))
     return tuple(found)
+
+
+def _page(row: Row) -> Page:
+    try:
+        return Page.from_json(json.loads(str(row["content"])))
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"items: the content of item {row['item']} is no page; analyse the export as it was written."
+        ) from error

@@ -58,13 +58,16 @@ def finite(value: Any) -> float | None:
 def percentile(
     point: float, draws: Floats, level: float, n: int, unit: str, side: Side = "both", warning: str | None = None
 ) -> Figure:
-    """A value and the percentile interval of its bootstrap draws; `side` "low" is a one-sided lower bound of this level."""
+    """A value and the percentile interval of its bootstrap draws; `side` "low" is a one-sided lower bound of this level.
+
+    The interval reaches to the value where draws of Jeffreys' interval, which lie on one side of it, would not.
+    """
     found = draws[np.isfinite(draws)]
     if finite(point) is None or not len(found):
         return missing(warning or "There is nothing to compute it from.", n, unit)
     below = (1 - level) / 2 if side == "both" else 1 - level
-    low = finite(np.quantile(found, below))
-    high = finite(np.quantile(found, 1 - below)) if side == "both" else None
+    low = finite(min(np.quantile(found, below), point))
+    high = finite(max(np.quantile(found, 1 - below), point)) if side == "both" else None
     return Figure(finite(point), low, high, level, n, unit, warning)
 
 

@@ -116,7 +116,7 @@ def unassessable(grids: Mapping[str, Grid], design: Design) -> str | None:
     roles = (("trained", design.trained), ("random", design.random), ("null", design.null))
     for role, name in roles:
         if name is None:
-            return f"the protocol names no {role} arm to compare (its [estimand])."
+            return f"nobody declared which is the {role} arm ([estimand] of the study file)."
         if name not in grids:
             return f"no solo page of the {role} arm “{name}” has an answer that counts."
         if grids[name].features < LEAST:

@@ -102,7 +102,9 @@ def log_odds(grids: Mapping[str, Grid], design: Design, level: float) -> Figure:
     n = len(set(cluster.tolist()))
     fitted = cumulative_logit(score, x, cluster)
     if fitted is None or fitted.robust is None or abs(fitted.coefficients[0]) > UNBOUNDED:
-        return missing("The model has no finite estimate: scores are all alike, or arms are perfectly separated.", n)
+        return missing(
+            "The model has no finite estimate: scores are all alike, or arms are perfectly separated.", n, "features"
+        )
     z = NORMAL.inv_cdf((1 + level) / 2)
     return symmetric(float(fitted.coefficients[0]), float(fitted.robust[0]), z, level, n, "features")
 
@@ -123,8 +125,8 @@ def cumulative_logit(score: NDArray[np.int64], x: Floats, cluster: NDArray[np.in
         return None
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        model = OrderedModel(place, x, distr="logit")
         try:
+            model = OrderedModel(place, x, distr="logit")
             found = model.fit(method="bfgs", disp=False, maxiter=500)
             covariance = np.linalg.inv(-model.hessian(found.params))
             slopes = approx_fprime(found.params, model.loglikeobs, centered=True)

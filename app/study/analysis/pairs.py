@@ -47,7 +47,10 @@ def pair_results(
     if not every:
         return None
     chosen = [one for one in every if one.choice is not None]
-    weights = _weights(chosen, len(raters), rng, resamples)
+    if not chosen:
+        none = missing("Every pair was skipped.", 0, "pairs")
+        return Pairs((), (), none, none, ("Every pair was skipped.",))
+    weights = _weights(chosen, rng, resamples)
     groups = sorted({one.group for one in every if one.left != one.right}, key=lambda group: _order(design, group))
     preferences = tuple(_preference(design, group, every, chosen, weights) for group in groups)
     return _modelled(design, chosen, weights, preferences)
@@ -73,7 +76,7 @@ def choices(rows: Iterable[Row], raters: Sequence[str]) -> list[Choice]:
     return [found[key] for key in sorted(found)]
 
 
-def _weights(chosen: Sequence[Choice], raters: int, rng: np.random.Generator, resamples: int) -> Floats:
+def _weights(chosen: Sequence[Choice], rng: np.random.Generator, resamples: int) -> Floats:
     """How much each answer counts in each draw: as often as its pair times as often as its rater, `[draw, answer]`."""
     weights = np.ones((resamples, len(chosen)))
     by_group: dict[tuple[str, str], dict[str, int]] = {}
@@ -158,9 +161,6 @@ def _modelled(design: Design, chosen: Sequence[Choice], weights: Floats, prefere
     arms = [name for name in (design.trained,) if name in present] + rest
     arms = [str(name) for name in arms] + sorted(present - set(arms))
     level = 1 - design.alpha
-    if not chosen:
-        none = missing("Every pair was skipped.")
-        return Pairs(preferences, (), none, none, ("Every pair was skipped.",))
     cells = sorted({(one.left, one.right) for one in chosen})
     comparisons = Comparisons.of(arms, cells)
     cell = np.array([cells.index((one.left, one.right)) for one in chosen], np.int64)
@@ -185,10 +185,13 @@ def _modelled(design: Design, chosen: Sequence[Choice], weights: Floats, prefere
     tie = percentile(float(once.tie[0]), drawn.tie, level, items, "pairs")
     if ties == 0:
         tie = Figure(0.0, n=items, unit="pairs", warning=warnings[0])
+    side = percentile(float(once.side[0]), drawn.side, level, items, "pairs")
+    if abs(once.side[0]) > UNBOUNDED:
+        side = missing("Every decisive pair went to the same side: its effect has no bound.", items, "pairs")
     return Pairs(
         preferences=preferences,
         strengths=tuple(strengths),
-        side=percentile(float(once.side[0]), drawn.side, level, items, "pairs"),
+        side=side,
         tie=tie,
         warnings=tuple(warnings),
     )

@@ -137,7 +137,7 @@ def _warnings(
         yield "The protocol declares no estimand, so the study has no headline."
     if not tables.items:
         yield "No items came with the ratings: pages weigh alike, and strata and leaks are not assessed."
-    if judged and not raters:
+    if judged and all(one.excluded for one in judged):
         yield "Every rater is left out by the declared rules: no answer counts."
     elif len(raters) == 1:
         yield "One rater alone: agreement cannot be assessed."

@@ -5,6 +5,7 @@
 `checked` refuses what is not an export, or was edited into something that can't be one.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -50,6 +51,7 @@ VALUES: Mapping[str, tuple[str, ...] | None] = {
     "intruder-pick": tuple(str(piece) for piece in range(1, PIECES + 1)),
     "guess": None,
 }
+MOST_STRATA = 100
 PURPOSES = ("main", "catch", "guess")
 
 
@@ -75,6 +77,9 @@ def checked(tables: Tables) -> Tables:
             f"protocol.json is of the study “{tables.protocol.name}”, the ratings are of “{first['study']}”."
         )
     _check_ratings(tables)
+    for number, row in enumerate(tables.items, start=1):
+        if row["stratum"] is not None and not _is_stratum(row["stratum"]):
+            raise _fault("items", number, f"stratum is {row['stratum']!r}, which is no stratum")
     return tables
 
 
@@ -107,6 +112,22 @@ def _check_ratings(tables: Tables) -> None:
         before = known.setdefault((row["item"],), (number, what))
         if before[1] != what:
             raise _fault("ratings", number, f"its arm is not the one of row {before[0]}, which is of the same item")
+
+
+def _is_stratum(text: Cell) -> bool:
+    """Whether a text is JSON of a stratum: an object, its decile a number from 0, its flag a flag."""
+    try:
+        found = json.loads(str(text))
+    except ValueError:
+        return False
+    if not isinstance(found, dict):
+        return False
+    decile, single, corpus = (found.get(key) for key in ("decile", "single_token", "corpus"))
+    return (
+        (decile is None or (type(decile) is int and 0 <= decile < MOST_STRATA))
+        and isinstance(single, bool | None)
+        and isinstance(corpus, str | None)
+    )
 
 
 def _arms(items: Iterable[Row]) -> dict[Cell, set[Cell]]:
