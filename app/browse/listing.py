@@ -1,12 +1,12 @@
 """A list of features as an address describes it: filters, order, page. Read from a query string and written to one."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 from urllib.parse import urlencode
 
-from app.errors import NotFound, Unprocessable
+from app.errors import LoginNeeded, NotFound, Unprocessable
 from app.render import figure, share
 from app.store.features import SORTS, Dictionary, Feature, FeatureFilter, FeatureStore
 
@@ -38,6 +38,10 @@ class Listing:
     max_max: float | None = None
     min_entropy: float | None = None
     max_entropy: float | None = None
+    stars: str | None = None  # "yes"
+    score: str | None = None  # name of a measure
+    min_score: float | None = None
+    max_score: float | None = None
 
     @classmethod
     def parse(cls, query: Mapping[str, str]) -> Self:
@@ -54,7 +58,12 @@ class Listing:
             if not (given["page"].isascii() and given["page"].isdigit() and 0 < len(given["page"]) < 10):
                 raise Unprocessable(f"“page” in the address is a whole number from 1, not “{given['page'][:40]}”.")
             values["page"] = max(int(given["page"]), 1)
-        return cls(**values)
+        found = cls(**values)
+        if found.score is None and (
+            found.sort == "score" or found.min_score is not None or found.max_score is not None
+        ):
+            raise Unprocessable("The address asks for a score, but “score” does not say which one: name a measure.")
+        return found
 
     def query(self, **changes: Any) -> str:
         """This listing, with changes, as a query string with its question mark; empty where all is default."""
@@ -70,38 +79,44 @@ class Listing:
     @property
     def cleared(self) -> str:
         """The query that keeps the order and drops every filter."""
-        return Listing(sort=self.sort, order=self.order).query()
-
-    @property
-    def filtered(self) -> bool:
-        return self.query(page=1) != self.cleared
+        return Listing().query() if self.sort == "score" else Listing(sort=self.sort, order=self.order).query()
 
     @property
     def active(self) -> tuple[Narrowing, ...]:
         """Each filter in words, with the query of the list without it."""
         return tuple(
-            Narrowing(words(getattr(self, name)), self.query(page=1, **{name: None}))
+            Narrowing(words(getattr(self, name)), self.without(name))
             for name, words in WORDS.items()
             if getattr(self, name) is not None
         )
 
-    @property
-    def bounded(self) -> bool:
-        """Whether some bound is set on a figure."""
-        return any(getattr(self, name) is not None for name in BOUNDS)
+    def without(self, name: str) -> str:
+        """The query without one filter, and without what means nothing without it."""
+        changes: dict[str, Any] = {name: None, "page": 1}
+        if name == "score":
+            changes |= {"min_score": None, "max_score": None}
+            changes |= {"sort": "frequency", "order": "desc"} if self.sort == "score" else {}
+        return self.query(**changes)
 
     @property
-    def where(self) -> FeatureFilter:
+    def bounded(self) -> bool:
+        """Whether some bound is set on a figure, or a score is chosen."""
+        return self.score is not None or any(getattr(self, name) is not None for name in BOUNDS)
+
+    def where(self, starred: frozenset[int] | None = None) -> FeatureFilter:
+        """`starred`: the features that count as such."""
         return FeatureFilter(
             state=self.state,
             single_token=None if self.single is None else self.single == "yes",
             token=self.token,
             **{name: getattr(self, name) for name in BOUNDS},
+            among=starred if self.stars else None,
+            score=self.score,
         )
 
 
-BOUNDS = ("min_frequency", "max_frequency", "min_max", "max_max", "min_entropy", "max_entropy")
-CHOICES = {"sort": tuple(SORTS), "order": ("asc", "desc"), "state": STATES, "single": ("yes", "no")}
+BOUNDS = tuple(f"{end}_{of}" for of in ("frequency", "max", "entropy", "score") for end in ("min", "max"))
+CHOICES = {"sort": tuple(SORTS), "order": ("asc", "desc"), "state": STATES, "single": ("yes", "no"), "stars": ("yes",)}
 
 
 WORDS: dict[str, Callable[[Any], str]] = {
@@ -114,6 +129,10 @@ WORDS: dict[str, Callable[[Any], str]] = {
     "max_max": lambda value: f"maximum to {figure(value)}",
     "min_entropy": lambda value: f"entropy from {figure(value)}",
     "max_entropy": lambda value: f"entropy to {figure(value)}",
+    "stars": lambda value: "starred",
+    "score": lambda value: f"has a score: {value}",
+    "min_score": lambda value: f"score from {figure(value)}",
+    "max_score": lambda value: f"score to {figure(value)}",
 }
 
 
@@ -147,9 +166,27 @@ class FeaturePage:
         return (self.listing.page - 1) * PAGE_SIZE + len(self.features)
 
 
-def feature_page(store: FeatureStore, dictionary: Dictionary, listing: Listing) -> FeaturePage:
-    """The features of one page. Raises NotFound for a page after the last."""
-    total = store.count(dictionary.id, listing.where)
+def feature_page(
+    store: FeatureStore,
+    dictionary: Dictionary,
+    listing: Listing,
+    *,
+    measures: Collection[str] = (),
+    starred: frozenset[int] | None = None,
+) -> FeaturePage:
+    """The features of one page. `measures`: those that features can be listed by; `starred`: None where nobody is signed in.
+
+    Raises NotFound for a page after the last, Unprocessable for a score that there is not, LoginNeeded for nobody's stars.
+    """
+    if listing.score is not None and listing.score not in measures:
+        known = f"it has {', '.join(measures)}" if measures else "make some with `dartboard scores`"
+        raise Unprocessable(f"This store has no scores “{listing.score[:40]}”: {known}.")
+    if listing.stars and starred is None:
+        raise LoginNeeded(
+            "Stars belong to a login; run `dartboard login` on the server and open the link that it prints."
+        )
+    where = listing.where(starred)
+    total = store.count(dictionary.id, where)
     pages = max(math.ceil(total / PAGE_SIZE), 1)
     if listing.page > pages:
         raise NotFound(
@@ -158,7 +195,7 @@ def feature_page(store: FeatureStore, dictionary: Dictionary, listing: Listing) 
         )
     features = store.features(
         dictionary.id,
-        where=listing.where,
+        where=where,
         sort=listing.sort,
         descending=listing.order == "desc",
         limit=PAGE_SIZE,

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,27 +11,30 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Engine, Select, create_engine, func, select
+from sqlalchemy import ColumnElement, Engine, MetaData, Select, and_, create_engine, func, select
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.pool import QueuePool
 
 from app.errors import NotFound, UserError
 from app.store import feature_schema as t
+from app.store import score_schema
 from app.store.digest import rows_digest
-from app.store.packing import Group, PackedHit, unpack, unpack_related
+from app.store.packing import Group, PackedHit, unpack, unpack_at, unpack_related
 
 State = Literal["live", "rare", "never", "dead"]
 """`rare`: fires in too few contexts for a page. `never`: fired on no token of this corpus. `dead`: no text makes it fire
 (a zero or non-finite encoder row), or it was dead by its training and never fired here."""
 RelationKind = Literal["neighbour", "cofiring"]
+scored = score_schema.score.to_metadata(MetaData(), schema="scores")  # in the file that `attach` names
 SORTS = {
     "index": t.feature.c.index,
     "frequency": t.feature.c.frequency,
     "max": t.feature.c.max,
     "mean": t.feature.c.mean,
     "entropy": t.feature.c.peak_entropy,
+    "score": scored.c.value,  # of features that have the score of the filter
 }
-SORTED_BY = {sort: f"feature_by_{sort}" for sort in SORTS} | {"index": t.FEATURE_FIGURES}
+SORTED_BY = {sort: f"feature_by_{sort}" for sort in SORTS} | {"index": t.FEATURE_FIGURES, "score": t.FEATURE_FIGURES}
 COUNTS_KEPT = 4096
 
 
@@ -184,7 +187,7 @@ class FeatureFilter:
     min_entropy: float | None = None
     max_entropy: float | None = None
     among: frozenset[int] | None = None  # features of these numbers alone
-    score: str | None = None  # features that have this machine score; a store that none are attached to has no list of them
+    score: str | None = None  # features that have this machine score; `FeatureStore.attach` says where those are
     min_score: float | None = None
     max_score: float | None = None
 
@@ -226,6 +229,16 @@ def indexed(query: Select[Any], index: str) -> Select[Any]:
     return query.select_from(t.feature).with_hint(t.feature, f"INDEXED BY {index}", "sqlite")
 
 
+def passing(query: Select[Any], dictionary_id: int, where: FeatureFilter, index: str) -> Select[Any]:
+    """The query over a dictionary's features that pass a filter, by this index of theirs."""
+    f, tests = t.feature.c, [t.feature.c.dictionary_id == dictionary_id, *where.where()]
+    query = indexed(query, index)
+    if where.score is not None:
+        query = query.join(scored, and_(scored.c.dictionary_id == f.dictionary_id, scored.c.feature == f.index))
+        tests.append(scored.c.dictionary_id == dictionary_id)
+    return query.where(*tests)
+
+
 class FeatureStore:
     """A feature store on disk.
 
@@ -252,7 +265,7 @@ class FeatureStore:
     def close(self) -> None:
         self.engine.dispose()
 
-    def attach(self, scores: str) -> None:
+    def attach(self, scores: str | None) -> None:
         """Have the scores at this address beside the features, for lists by score; app.store.scores checks whose they are."""
         self._scores = scores
         self._counts.clear()
@@ -298,10 +311,9 @@ class FeatureStore:
         offset: int = 0,
     ) -> list[Feature]:
         """Those that pass a filter, in order: found in an index, which is narrow, and only then read by key."""
-        f, column, tests = t.feature.c, SORTS[sort], where.where()
+        f, column = t.feature.c, SORTS[sort]
         wanted = (
-            indexed(select(f.index), t.FEATURE_FIGURES if tests else SORTED_BY[sort])
-            .where(f.dictionary_id == dictionary_id, *tests)
+            passing(select(f.index), dictionary_id, where, t.FEATURE_FIGURES if where.where() else SORTED_BY[sort])
             .order_by(column.desc() if descending else column, f.index)
             .limit(limit)
             .offset(offset)
@@ -316,8 +328,7 @@ class FeatureStore:
         """How many pass a filter; remembered, since the file never changes."""
         known = self._counts.get((dictionary_id, where))
         if known is None:
-            query = indexed(select(func.count()), t.FEATURE_FIGURES)
-            query = query.where(t.feature.c.dictionary_id == dictionary_id, *where.where())
+            query = passing(select(func.count()), dictionary_id, where, t.FEATURE_FIGURES)
             with self.engine.connect() as connection:
                 known = connection.execute(query).scalar_one()
             if len(self._counts) >= COUNTS_KEPT:
@@ -397,6 +408,13 @@ class FeatureStore:
             blob = connection.execute(query).scalar_one_or_none()
         return unpack(blob, group) if blob is not None else ()
 
+    def hit_in(self, dictionary_id: int, index: int, context: int) -> PackedHit | None:
+        """A feature's hit in one context, in whatever group it is shown; None where it has none."""
+        query = select(t.hit.c.blob).where(t.hit.c.dictionary_id == dictionary_id, t.hit.c.feature == index)
+        with self.engine.connect() as connection:
+            blob = connection.execute(query).scalar_one_or_none()
+        return unpack_at(blob, context) if blob is not None else None
+
     def relations(self, dictionary_id: int, index: int) -> tuple[Relation, ...]:
         """What is nearest to a feature: neighbours, then features that fire with it; its own dictionary's come first."""
         r = t.relation.c
@@ -448,7 +466,8 @@ class FeatureStore:
         """A connection of one's own, read-only, for what SQLAlchemy adds nothing to; to be closed."""
         connection = sqlite3.connect(self._uri, uri=True, check_same_thread=False)
         if self._scores is not None:
-            connection.execute("ATTACH ? AS scores", (self._scores,))
+            with suppress(sqlite3.OperationalError):  # gone since: then there are no lists by score, but all the rest
+                connection.execute("ATTACH ? AS scores", (self._scores,))
         return connection
 
 
