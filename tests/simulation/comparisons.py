@@ -1,11 +1,14 @@
 """Simulation checks of pairs and intruders, by the analysis that users run."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from app.study.analysis.intruder import Trials, found_shares, gap, intruder_results
+from app.study.analysis.figures import NORMAL
+from app.study.analysis.headline import inside
+from app.study.analysis.intruder import Trials, figure, found_shares, gap
 from app.study.analysis.pairs import pair_results
 from app.study.analysis.report import Pairs
 from app.study.answers import PIECES
@@ -15,7 +18,8 @@ from app.study.power import decisive as promised_decisive
 from app.study.power import intruders as promised_intruders
 from app.study.simulated.arrays import LEFT, RIGHT, Choices, intruders, pairs
 from app.study.simulated.truth import Truth
-from tests.simulation.checks import FULL, Check, share
+from tests.simulation.checks import FULL, Check, most, share
+from tests.simulation.checks import RESAMPLES as OF_TRIALS
 from tests.simulation.headline import DESIGN
 
 RESAMPLES = 500  # bootstrap draws of each study's pairs
@@ -123,7 +127,7 @@ def intruder_power(replicates: int, seed: int) -> Iterator[Check]:
         hits = 0
         for study in range(replicates):
             made = trials(found, study, 2)
-            random, trained = found_shares([made["random"], made["trained"]], rng, 1000)
+            random, trained = found_shares([made["random"], made["trained"]], rng, OF_TRIALS)
             hits += excludes_zero(gap(random, trained, 0.95))
         what = f"{features} features an arm, feature SD .3, six trials, gap {size:.2f}: found"
         yield share(what, hits, replicates, wanted - 0.025, wanted + 0.025, f"{wanted:.2f} ± .025")
@@ -140,15 +144,18 @@ def intruder_null(replicates: int, seed: int) -> Iterator[Check]:
     yield share("null arm, 188 features: share found", right, replicates * 188 * 6, 0.19, 0.21, ".20 ± .01")
     rng = np.random.default_rng(seed + 1)
     alarms = equal = 0
-    few = min(replicates, max(replicates // 4, 50))
-    for study in range(few):
-        made, asked = intruder_results(trials(found, study, 2), DESIGN, rng, 300)
-        assert made is not None and made.null is not None and asked is not None
-        alarms += made.null.met is False
-        equal += bool(asked.met)
-    chance = 1 / PIECES
-    yield share(f"the same: the analysis says that it is not {chance:.0%}", alarms, few, 0, 0.08, "≤ .08")
-    yield share("equal arms of 188 features: equal within ±.10", equal, few, 0.8, 1, "≥ .80")
+    for study in range(replicates):
+        made = trials(found, study, 2)
+        [null] = found_shares([made["null"].answered()], rng, OF_TRIALS)
+        bounds = figure(null, 0.95)
+        alarms += not bounds.low <= 1 / PIECES <= bounds.high
+        random, trained = found_shares([made["random"], made["trained"]], rng, OF_TRIALS)
+        equal += inside(gap(random, trained, 0.9), DESIGN.intruder)
+    yield most("the same: the 95% interval excludes one in five", alarms, replicates, 0.065)
+    error = math.sqrt(2 * (0.3**2 + (0.6 * 0.4 - 0.3**2) / 6) / 188)  # of the gap: features, and six trials each
+    power = 2 * NORMAL.cdf(DESIGN.intruder / error - NORMAL.inv_cdf(0.95)) - 1
+    what = "equal arms of 188 features: shown to be within ±.10, as a normal approximation says"
+    yield share(what, equal, replicates, power - 0.03, power + 0.03, f"{power:.3f} ± .03")
 
 
 RUNS = (pairs_size, pairs_of_unlike_features, pairs_chances, decisive, intruder_power, intruder_null)
