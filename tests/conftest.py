@@ -7,7 +7,7 @@ import pytest
 from filelock import FileLock
 
 from app.store.features import FeatureStore
-from tests.postgres import postgres_server, postgres_url  # noqa: F401
+from tests.postgres import postgres_server, postgresql_url  # noqa: F401
 from tests.serving import ROOT, dartboard
 from tests.studies import SetClock
 
@@ -47,12 +47,15 @@ def features(small_store: Path):
     store.close()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty study store's address: a test that asks for it runs on both databases."""
-    if request.param == "postgresql":
-        return request.getfixturevalue("postgres_url")
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'study.sqlite'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> str:
+    """An empty study store's address: a test that asks for it runs on both databases."""
+    return request.getfixturevalue(f"{request.param}_url")
 
 
 @pytest.fixture

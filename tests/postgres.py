@@ -138,7 +138,7 @@ def postgres_server() -> Iterator[Path]:
 
 
 @pytest.fixture
-def postgres_url(postgres_server: Path) -> Iterator[str]:
+def postgresql_url(postgres_server: Path) -> Iterator[str]:
     """An SQLAlchemy URL of an empty database of the test's own."""
     import psycopg
 

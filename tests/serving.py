@@ -1,5 +1,6 @@
 """Real servers and a real browser: what the browser tests, the demo's test and the screenshots share."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -7,9 +8,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from playwright.sync_api import Browser, sync_playwright
 
@@ -56,15 +58,30 @@ def free_port() -> int:
 
 @contextmanager
 def serving(
-    data: Path, *options: str, command: Sequence[str] = (), cwd: Path = ROOT, seconds: float = 30
+    data: Path,
+    *options: str,
+    command: Sequence[str] = (),
+    cwd: Path = ROOT,
+    seconds: float = 30,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[str]:
-    """Serve the data folder in a process of its own, yield its base URL once it answers, and end it afterwards."""
+    """Serve the data folder in a process of its own, yield its base URL once it answers, and end it afterwards.
+
+    `variables` are added to the environment.
+    """
     port = free_port()
     base = f"http://127.0.0.1:{port}"
     line = [*(command or command_line()), "serve", "--port", str(port), "--data", str(data), *options]
     log = data / f"server-{port}.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(line, cwd=cwd, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            line,
+            cwd=cwd,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **variables},
+        )
     try:
         wait_until_healthy(base, process, log, seconds)
         yield base

@@ -39,7 +39,7 @@ OLD = [  # a study of the first schema, with the answers of two raters
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "postgresql":
-        return request.getfixturevalue("postgres_url")
+        return request.getfixturevalue("postgresql_url")
     return f"sqlite:///{tmp_path / 'new' / 'folder' / 'study.sqlite'}"
 
 

@@ -329,7 +329,7 @@ def stored_links(store) -> list[chain.Link]:
 def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Tells the machine its store; gives the number of examples: PostgreSQL takes longer for each."""
     if request.param == "postgresql":
-        monkeypatch.setenv(URL, request.getfixturevalue("postgres_url"))
+        monkeypatch.setenv(URL, request.getfixturevalue("postgresql_url"))
         yield 8
     else:
         yield 20

@@ -271,17 +271,17 @@ def test_an_archive_that_was_forged_with_care_differs_from_the_store(store: Stud
 
 
 def test_postgresql_gives_the_same_archive_and_takes_it_in(
-    store: StudyStore, frozen: FrozenStudy, tmp_path: Path, postgres_url: str
+    store: StudyStore, frozen: FrozenStudy, tmp_path: Path, postgresql_url: str
 ) -> None:
     path = written(store, tmp_path / "archive.jsonl")
-    other = open_store(postgres_url)
+    other = open_store(postgresql_url)
     archive.load(other, path, "ada")
     assert written(other, tmp_path / "again.jsonl").read_bytes() == path.read_bytes()
     other.dispose()
 
 
-def test_a_study_on_postgresql_holds(postgres_url: str, frozen: FrozenStudy) -> None:
-    opened = begun(postgres_url, frozen)
+def test_a_study_on_postgresql_holds(postgresql_url: str, frozen: FrozenStudy) -> None:
+    opened = begun(postgresql_url, frozen)
     assert verify_store(opened, "small") == []
     change(opened, "UPDATE rating SET server_ms = server_ms + 1 WHERE number = 7")
     assert verify_store(opened, "small")[0].startswith("rating 7: its content is not what was hashed")

@@ -9,7 +9,6 @@ import asyncio
 import random
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 from app.store.study import StudyStore
 from app.study.content import Page, Snippet, page
 from tests.crowd import Audit, Fleet, Person, Record, audit, everybody, invites
+from tests.faults.conftest import url_of
 from tests.studies import frozen_study
 
 PEOPLE, PAGES, PAIRS, CATCH, K, EACH = 300, 120, 30, 2, 10, 7
@@ -26,19 +26,6 @@ WORKERS_AT_ONCE = 60
 RATERS_AT_ONCE, THINK, QUESTIONS = 50, 2.0, 12
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StudyStore]:
-    postgres = request.param == "postgresql"
-    url = request.getfixturevalue("postgres_url") if postgres else f"sqlite:///{tmp_path / 'study.sqlite'}"
-    opened = StudyStore.open(url)
-    yield opened
-    opened.dispose()
-
-
-def url_of(store: StudyStore) -> str:
-    return store.engine.url.render_as_string(hide_password=False)
 
 
 def real_page(seed: str) -> Page:

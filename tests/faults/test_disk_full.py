@@ -1,8 +1,10 @@
 """A disk that fills up while raters rate: what was saved stays, what was not is said, and it goes on once there is room."""
 
+import shutil
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from tests.test_study_machine import stored_links
 from tests.web import STUDY, Web, answer, current_form, message, serve
 
 PAGES_LEFT = 12  # of 4 KiB, which SQLite may still take
+ROOM = 512 * 1024  # bytes that a real disk has left: the write-ahead log takes some pages an answer
 
 
 @contextmanager
@@ -36,8 +39,45 @@ def full_disk(store: StudyStore, pages: int) -> Iterator[None]:
         store.dispose()
 
 
+@contextmanager
+def filled(folder: Path) -> Iterator[None]:
+    """A file takes all that the folder's disk has left, but for ROOM."""
+    filler = folder / "filler"
+    free = shutil.disk_usage(folder).free
+    filler.write_bytes(bytes(free - ROOM))
+    try:
+        yield
+    finally:
+        filler.unlink()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of some megabytes, in memory; making one takes root, on Linux."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64m", "none", str(place)], capture_output=True, check=False
+    )
+    if made.returncode:
+        pytest.skip("a small disk can't be mounted here")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def test_no_answer_is_half_saved_on_a_disk_that_is_full(small_disk: Path) -> None:
+    study_goes_on_after(small_disk, lambda store: filled(small_disk))
+
+
 def test_no_answer_is_half_saved(tmp_path: Path) -> None:
-    store = StudyStore.open(f"sqlite:///{tmp_path / 'study.sqlite'}")
+    study_goes_on_after(tmp_path, lambda store: full_disk(store, PAGES_LEFT))
+
+
+def study_goes_on_after(folder: Path, full: Callable[[StudyStore], AbstractContextManager[None]]) -> None:
+    """Rate till the disk is full, and try again and again; once there is room, all is there, and nothing half."""
+    store = StudyStore.open(f"sqlite:///{folder / 'study.sqlite'}")
     study = store.freeze(frozen_study(pages=150, pairs=0, raters_per_item=1), "ada")
     rater = store.add_rater("small", "one", "ada")
     saved: list[str] = []
@@ -47,7 +87,7 @@ def test_no_answer_is_half_saved(tmp_path: Path) -> None:
             store.submit(rater, screen.public_id, 1, any_answer(screen), None, False)
             saved.append(screen.public_id)
 
-    with full_disk(store, PAGES_LEFT):
+    with full(store):
         for _ in range(3):
             with pytest.raises(DartboardError, match="nothing of this was saved"):
                 go_on()

@@ -1,25 +1,22 @@
 """kill -9 of real servers in the middle of submissions, again and again: no accepted answer lost, none doubled."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from app.store.study import StudyStore
 from tests.crowd import Fleet, Person, Record, audit, everybody, invites
+from tests.faults.conftest import url_of
 from tests.studies import frozen_study
 
 ITEMS, K, PEOPLE = 8, 3, 6
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StudyStore]:
-    postgres = request.param == "postgresql"
-    url = request.getfixturevalue("postgres_url") if postgres else f"sqlite:///{tmp_path / 'study.sqlite'}"
-    opened = StudyStore.open(url)
-    yield opened
-    opened.dispose()
+def url(request: pytest.FixtureRequest) -> str:
+    """On PostgreSQL with the slow tests: its servers take their time to come back."""
+    return request.getfixturevalue(f"{request.param}_url")
 
 
 @pytest.mark.timeout(240)
@@ -27,7 +24,7 @@ def test_servers_that_die_in_the_middle_of_submissions(store: StudyStore, tmp_pa
     """Two servers; at every eighth answer saved one of them dies and comes back. Real servers take seconds to start."""
     store.freeze(frozen_study(pages=ITEMS - 2, pairs=2, raters_per_item=K), "ada")
     record = Record()
-    with Fleet(tmp_path, store.engine.url.render_as_string(hide_password=False), 2) as fleet:
+    with Fleet(tmp_path, url_of(store), 2) as fleet:
         record.on_saved = lambda count: fleet.kill(count // 8 % 2) if count % 8 == 0 else None
         people = [Person(fleet, number, record) for number in range(PEOPLE)]
 

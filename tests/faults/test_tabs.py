@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 
 from app.store import study_schema as t
 from app.store.study import StudyStore
+from tests.faults.conftest import url_of
 from tests.serving import serving
 from tests.studies import frozen_study
 from tests.web import answer_form
@@ -19,19 +20,12 @@ CLICKS = 8
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[StudyStore]:
-    opened = StudyStore.open(f"sqlite:///{tmp_path / 'study.sqlite'}")
-    opened.freeze(frozen_study(pages=4, pairs=0, raters_per_item=1), "ada")
-    yield opened
-    opened.dispose()
-
-
-@pytest.fixture
 def rater(store: StudyStore, tmp_path: Path) -> Iterator[httpx.Client]:
-    """A browser that has left the instructions of a real server's study."""
+    """A browser that has left the instructions of a real server's study: four items, one place each."""
+    store.freeze(frozen_study(pages=4, pairs=0, raters_per_item=1), "ada")
     person = store.add_rater("small", "one", "ada")
     with (
-        serving(tmp_path) as base,
+        serving(tmp_path, variables={"DARTBOARD_STUDY_URL": url_of(store)}) as base,
         httpx.Client(base_url=base, timeout=60) as client,
     ):
         client.get(f"/invite/{store.invite('small', person.id, 1, 'ada')}")
