@@ -7,8 +7,8 @@ A template that has a block named `fragment` answers an htmx request with that b
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,26 @@ from app.errors import DartboardError
 APP = Path(__file__).resolve().parent
 SPACE_SIGN = "␣"
 NONE = "—"  # a figure that there is not
-SIGNS = str.maketrans({"\n": "↵\n", "\r": "␍", "\t": "⇥\t"})
+SIGNS = {  # what shows nothing, or turns the order of what follows it
+    **{code: chr(0x2400 + code) for code in range(32)},
+    0x7F: "␡",
+    **{
+        code: f"⟨{code:04X}⟩"
+        for some in (
+            range(0x80, 0xA0),
+            range(0x200E, 0x2010),
+            range(0x2028, 0x202F),
+            range(0x2060, 0x2070),
+            range(0xE0000, 0xE0080),
+        )
+        for code in some
+    },
+    **{code: f"⟨{code:04X}⟩" for code in (0xAD, 0x61C, 0x180E, 0x200B, 0xFEFF)},
+    **str.maketrans({"\n": "↵\n", "\t": "⇥\t"}),
+}
+MARKED = ("", "<i>", "<i class=l2>", "<i class=l3>", "<i class=l4>")  # tags of a row's tokens, by level
+PEAK = ("<b class=l0>", "<b>", "<b class=l2>", "<b class=l3>", "<b class=l4>")
+SEAM = "¤"  # between tokens that are shown at once; a text that has one is shown token by token
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -45,6 +64,30 @@ def render(
     response = HTMLResponse(body, status, dict(headers or {}))
     response.headers["Vary"] = "HX-Request"
     return response
+
+
+def render_blocks(template: str, context: object, *names: str) -> tuple[Markup, ...]:
+    """Some blocks of a template, each by itself, for pages that are put together of parts."""
+    found = environment().get_template(template)
+    variables = template_variables(context)
+    return tuple(Markup("".join(found.blocks[name](found.new_context(variables)))) for name in names)
+
+
+def render_text(template: str, context: object) -> str:
+    """A template for a file, not for an answer."""
+    return environment().get_template(template).render(template_variables(context))
+
+
+@lru_cache
+def inside(*paths: str) -> Markup:
+    """Style sheets and scripts as elements of a file that is to hold all it needs; fonts are left to the reader's system."""
+    texts = [(static_directory() / path).read_text("utf-8") for path in paths]
+    return Markup("\n").join(
+        Markup("<script>{}</script>" if path.endswith(".js") else "<style>{}</style>").format(
+            Markup(re.sub(r"@font-face \{.*?\}\n*", "", text, flags=re.DOTALL))
+        )
+        for path, text in zip(paths, texts, strict=True)
+    )
 
 
 def template_variables(context: object) -> dict[str, Any]:
@@ -70,7 +113,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"asset": asset, "token_row": token_row}
+    environment.globals |= {"asset": asset, "inside": inside, "token_row": token_row}
     environment.filters |= {"percent": percent, "share": share, "figure": figure, "whole": whole}
     environment.filters |= {"visible": visible, "commands": commands}
     return environment
@@ -130,12 +173,99 @@ def token_row(
 
 
 def visible(text: str) -> Markup:
-    """Text escaped; a sign stands before each line break and tab, U+FFFD for a lone surrogate (UTF-8 has none)."""
+    """Text escaped, as `shown`; a sign stands before each line break and tab."""
+    return escape(text if text.isprintable() else shown(text))
+
+
+def shown(text: str) -> str:
+    """Text with a sign for each character that shows nothing or that turns the order of others; U+FFFD for a lone surrogate."""
     if not text.isascii():
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if not text.isprintable():
-        text = text.translate(SIGNS)
-    return escape(text)
+    return text.translate(SIGNS)
+
+
+def peak_row(
+    tokens: Sequence[str],
+    marks: Iterable[tuple[int, int]],
+    peak: int,
+    numbers: Mapping[int, str] | None = None,
+    found: Collection[int] = (),
+) -> tuple[str, str]:
+    """A context as the HTML of two halves, the second of which begins with the peak; a line break is a `br`.
+
+    marks: ascending (position, level 1–4) of the tokens that fire, the peak and those `found` by a search among them, with
+    level 0 where they do not; numbers: by position, what stands behind a marked token. As `token_row`, in fewer bytes: `i` is
+    a marked token, `b` the peak.
+    """
+    tokens = _lines(tokens)
+    parts: list[str] = []
+    done = 0
+    before_peak = 0  # parts
+    for position, level in marks:
+        token = tokens[position]
+        word = token.lstrip(" ")
+        if word is token:
+            parts.append("".join(tokens[done:position]))
+        elif word:
+            parts.append("".join(tokens[done:position]) + token[: -len(word)])
+        else:
+            parts.append("".join(tokens[done:position]))
+            word = SPACE_SIGN * len(token)
+        if position in found:
+            word = f"<mark>{word}</mark>"
+        if position == peak:
+            before_peak = len(parts)
+            word = f"{PEAK[level]}{word}</b>"
+        elif level:
+            word = f"{MARKED[level]}{word}</i>"
+        parts.append(word)
+        if numbers and position in numbers:
+            parts.append(f"<sub>{numbers[position]}</sub>")
+        done = position + 1
+    parts.append("".join(tokens[done:]))
+    return "".join(parts[:before_peak]), "".join(parts[before_peak:])
+
+
+def _lines(tokens: Sequence[str]) -> list[str]:
+    """Tokens as HTML for between two tags, each on one line but for its `br`: all at once, since there are many."""
+    text = SEAM.join(tokens)
+    if text.count(SEAM) >= len(tokens):
+        return [_line(token) for token in tokens]
+    return _line(text).split(SEAM)
+
+
+def _line(text: str) -> str:
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    if text.isprintable():
+        return text
+    text = text.replace("\n", "↵<br>").replace("\t", "⇥")
+    # A no-break space is common, and harmless; whatever else cannot be printed gets a sign.
+    return text if text.replace("\xa0", " ").isprintable() else shown(text)
+
+
+@dataclass(frozen=True, slots=True)
+class RowHtml:
+    """What a row of `context_row` says, all of it plain text but the two halves of `peak_row`."""
+
+    anchor: str  # an id of the page's own making
+    value: float
+    figure: str
+    activations: str  # base64
+    wide: bool  # positions take two bytes
+    left: str
+    right: str
+    about: str
+    faded: bool
+
+
+def context_row(row: RowHtml) -> Markup:
+    """One context as an item of a list: a line aligned at its peak, which opens in place (by its own address, or by rows.js)."""
+    kind = " class=again" if row.faded else ""
+    return Markup(
+        f"<li id={row.anchor}{kind} data-{'w' if row.wide else 'a'}={row.activations} data-v={row.value:.6g}>"
+        f"<a href=#{row.anchor}>{row.figure}</a><p><span><span>{row.left}</span></span><span>{row.right}</span></p>"
+        f"<small>{_line(row.about)}</small></li>\n"
+    )
 
 
 def commands(text: str) -> Markup:

@@ -61,12 +61,6 @@ def read(markup: Markup) -> Reader:
     return reader
 
 
-def shown(text: str) -> str:
-    return "".join(
-        "\ufffd" if 0xD800 <= ord(c) < 0xE000 else {"\n": "↵\n", "\t": "⇥\t", "\r": "␍"}.get(c, c) for c in text
-    )
-
-
 def signed(token: str) -> str:
     """A marked token of nothing but spaces shows them."""
     return token if token.strip(" ") else "␣" * len(token)
@@ -79,12 +73,22 @@ def test_a_token_row_shows_every_token_and_nothing_else(rows, peak, title):
     markup = r.token_row(tokens, levels, peak, dict.fromkeys(active, title))
     markup.encode("utf-8")  # a response can carry it
     reader = read(markup)
-    assert reader.text == shown("".join(signed(token) if n in active else token for n, token in enumerate(tokens)))
+    assert reader.text == r.shown("".join(signed(token) if n in active else token for n, token in enumerate(tokens)))
     assert [tag for tag, _ in reader.tags] == ["span"] * len(active)
     for n, (_, attributes) in zip(active, reader.tags, strict=True):
         assert set(attributes) == {"class", "title"}
         assert attributes["class"] == f"hl-{levels[n]}" + (" peak" if n == peak else "")
-        assert attributes["title"] == shown(title)
+        assert attributes["title"] == r.shown(title)
+
+
+def test_what_shows_nothing_or_turns_the_order_of_others_gets_a_sign():
+    assert r.shown("a\x00b\x1b[31m\r\x7f\x85") == "a␀b␛[31m␍␡⟨0085⟩"
+    assert r.shown("one\n\ttwo") == "one↵\n⇥\ttwo"
+    assert r.shown("\u202ereversed\u2069\u200b\ufeff\U000e0041") == "⟨202E⟩reversed⟨2069⟩⟨200B⟩⟨FEFF⟩⟨E0041⟩"
+    assert r.shown("\ud800") == "\ufffd"
+    assert (
+        r.shown("שלום 👩‍🔬 a\xa0b") == "שלום 👩‍🔬 a\xa0b"
+    )  # letters of any script, joined emoji, a no-break space stay
 
 
 def test_a_span_holds_its_own_token_alone():

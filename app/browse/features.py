@@ -1,27 +1,34 @@
-"""A feature: figures, histogram, top contexts, output tokens, neighbours.
+"""A feature: figures, histograms, contexts, output tokens, what is near it, scores, ratings, and what its reader keeps of it.
 
-The fifths of its range, its negative tail and what it fires on in a second text load as the reader gets to them.
+What everybody sees is made once a feature (app.browse.feature_body). The fifths of its range, random contexts, its negative
+tail and what it fires on in a second text load as the reader gets to them.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from urllib.parse import urlencode
 
 from fastapi import APIRouter
+from markupsafe import Markup
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
-from app.browse.charts import Chart, activation_chart
+from app.browse.compare import natural
+from app.browse.feature_body import feature_parts
 from app.browse.lookup import current_store, feature_url, find_dictionary, find_feature, site_of
-from app.browse.related import RelatedGroup, related
-from app.browse.rows import GROUPS, Row, rows
-from app.errors import NotFound
+from app.browse.markdown import feature_markdown
+from app.browse.owner import owner_of
+from app.browse.ratings import RatedLine, rated
+from app.browse.rows import FIFTHS, GROUPS, Look, Row, random_rows, rows, shown_above
+from app.errors import NotFound, Unprocessable
 from app.render import render
-from app.store.features import Dictionary, Feature, Site
+from app.state import state
+from app.store.features import Dictionary, Feature, FeatureStore, Site
 from app.store.packing import Group
+from app.store.shelf import LONGEST_NOTE, Kept, Shelf
 
 router = APIRouter(prefix="/dictionaries/{name}/features/{index}")
-
-FIFTHS: Mapping[Group, str] = {group: title for group, title in GROUPS.items() if group.startswith("q")}
+RANDOM = "Random contexts"
+NUMBERS = ("", "yes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +44,24 @@ class FeaturePage:
     dictionary: Dictionary
     site: Site
     feature: Feature
-    histogram: Chart | None
-    below: Chart | None  # of the negative tail
+    here: str
     steps: Steps
-    top: tuple[Row, ...]
-    groups: Mapping[Group, str]  # empty where there are too few contexts to part
-    neighbours: tuple[RelatedGroup, ...]
-    partners: tuple[RelatedGroup, ...]
+    upper: Markup
+    lower: Markup
+    kept: Kept | None  # None where nobody is signed in
+    longest_note: int
+    rated: tuple[RatedLine, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class GroupPage:
     dictionary: Dictionary
     feature: Feature
+    here: str
     title: str
+    scale: float  # the activation of the strongest colour
     rows: tuple[Row, ...]
+    again: str | None  # the address of another draw
 
 
 @router.get("")
@@ -59,35 +69,70 @@ def feature_page(request: Request, name: str, index: str) -> Response:
     store = current_store(request)
     dictionary = find_dictionary(store, name)
     feature = find_feature(store, dictionary, index)
-    near = related(store, feature)
+    upper, lower = feature_parts(store, dictionary, feature, wants_numbers(request))
+    owner, study = owner_of(request), state(request).study
     context = FeaturePage(
         dictionary=dictionary,
         site=site_of(store, dictionary),
         feature=feature,
-        histogram=activation_chart(feature),
-        below=activation_chart(feature, below=True),
+        here=feature_url(dictionary, feature.index),
         steps=steps(dictionary, feature),
-        top=rows(store, feature, "top"),
-        groups=FIFTHS if feature.state == "live" else {},
-        neighbours=near["neighbour"],
-        partners=near["cofiring"],
+        upper=upper,
+        lower=lower,
+        kept=Shelf(study).kept(owner, dictionary.name, feature.index) if owner is not None else None,
+        longest_note=LONGEST_NOTE,
+        rated=rated(study, store, dictionary, feature),
     )
     return render(request, "browse/feature.html", context)
 
 
 @router.get("/groups/{group}")
 def group_page(request: Request, name: str, index: str, group: str) -> Response:
+    """`from` and `seed` in the address: the first context of the top ones to show, and which random ones."""
     store = current_store(request)
     dictionary = find_dictionary(store, name)
     feature = find_feature(store, dictionary, index)
+    numbers = wants_numbers(request)
+    page = GroupPage(dictionary, feature, feature_url(dictionary, feature.index), RANDOM, feature.max, (), None)
+    if group == "random":
+        seed = natural("seed", request.query_params.get("seed") or "0")
+        query = urlencode({"seed": seed + 1} | ({"numbers": "yes"} if numbers else {}))
+        look = Look(numbers, shown_above(store, feature))
+        page = replace(page, rows=random_rows(store, feature, seed, look), again=f"{page.here}/groups/random?{query}")
+        return render(request, "browse/group.html", page)
     for known, title in GROUPS.items():
         if group == known:
-            context = GroupPage(dictionary, feature, title, rows(store, feature, known))
-            return render(request, "browse/group.html", context)
+            page = replace(page, title=title, rows=group_rows(request, store, feature, known, numbers))
+            if known == "bottom":
+                page = replace(page, scale=feature.min or 0.0)
+            return render(request, "browse/group.html", page)
     raise NotFound(
-        f"There is no group “{group[:20]}”; the groups are {', '.join(GROUPS)}.",
+        f"There is no group “{group[:20]}”; the groups are {', '.join(GROUPS)}, random.",
         nearest=feature_url(dictionary, feature.index),
     )
+
+
+def group_rows(request: Request, store: FeatureStore, feature: Feature, group: Group, numbers: bool) -> tuple[Row, ...]:
+    first = natural("from", request.query_params.get("from") or "0")
+    above = shown_above(store, feature) if group in FIFTHS else ()
+    return rows(store, feature, group, first=first, look=Look(numbers, above))
+
+
+@router.get("/markdown")
+def markdown_page(request: Request, name: str, index: str) -> Response:
+    """The feature as Markdown, to be pasted into notes."""
+    store = current_store(request)
+    dictionary = find_dictionary(store, name)
+    feature = find_feature(store, dictionary, index)
+    address = f"{state(request).settings.public_url}{feature_url(dictionary, feature.index)}"
+    return PlainTextResponse(feature_markdown(store, dictionary, feature, address))
+
+
+def wants_numbers(request: Request) -> bool:
+    given = request.query_params.get("numbers", "")
+    if given not in NUMBERS:
+        raise Unprocessable(f"“numbers” in the address is yes, or is left out, not “{given[:40]}”.")
+    return given == "yes"
 
 
 def steps(dictionary: Dictionary, feature: Feature) -> Steps:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from app.browse.lookup import feature_url
+from app.store.feature_rows import Glance, glances
 from app.store.features import Dictionary, Feature, FeatureStore, Relation, RelationKind
 
 
@@ -10,7 +11,7 @@ from app.store.features import Dictionary, Feature, FeatureStore, Relation, Rela
 class RelatedFeature:
     """One of them; `value` is a cosine or a Jaccard index."""
 
-    feature: Feature
+    feature: Glance
     url: str
     value: float
 
@@ -31,7 +32,7 @@ def related(store: FeatureStore, feature: Feature) -> dict[RelationKind, tuple[R
     wanted: dict[int, set[int]] = {}
     for relation in relations:
         wanted.setdefault(relation.other_id, set()).update(one.feature for one in relation.features)
-    known = {other: store.some(other, indices) for other, indices in wanted.items()}
+    known = glances(store, wanted)
 
     def group(relation: Relation) -> RelatedGroup:
         dictionary = dictionaries[relation.other_id]
@@ -39,7 +40,7 @@ def related(store: FeatureStore, feature: Feature) -> dict[RelationKind, tuple[R
             dictionary,
             relation.other_id == feature.dictionary_id,
             tuple(
-                RelatedFeature(known[dictionary.id][one.feature], feature_url(dictionary, one.feature), one.value)
+                RelatedFeature(known[dictionary.id, one.feature], feature_url(dictionary, one.feature), one.value)
                 for one in relation.features
             ),
         )

@@ -3,18 +3,18 @@
 No rater's route may reach this: a test reads the source, and another takes the table away while raters rate.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 
 from app.errors import Conflict
 from app.store import study_schema as t
 from app.store.engine import reading
 from app.store.study import Study, StudyStore
-from app.study.answers import Answer, Task, from_json
+from app.study.answers import Answer, IntruderAnswer, PageAnswer, PairAnswer, Task, from_json
 from app.study.frozen import KeyRow
 
 BATCH = 500  # rows held at a time
@@ -45,8 +45,11 @@ def final_answers(store: StudyStore, study: Study) -> list[FinalAnswer]:
     return list(stream_answers(store, study))
 
 
-def stream_answers(store: StudyStore, study: Study) -> Iterator[FinalAnswer]:
-    """A study's accepted answers, by rater and in the order in which each was asked; practice and surplus are left out."""
+def stream_answers(store: StudyStore, study: Study, items: Collection[int] | None = None) -> Iterator[FinalAnswer]:
+    """A study's accepted answers, by rater and in the order in which each was asked; practice and surplus are left out.
+
+    `items`: only those to items of these ids.
+    """
     newest = (
         select(t.rating.c.assignment_id, func.max(t.rating.c.revision).label("revision"))
         .where(t.rating.c.study_id == study.id)
@@ -72,6 +75,8 @@ def stream_answers(store: StudyStore, study: Study) -> Iterator[FinalAnswer]:
         .where(t.item.c.study_id == study.id, t.item.c.purpose != "practice", t.assignment.c.state == "accepted")
         .order_by(t.rater.c.id, t.assignment.c.position)
     )
+    if items is not None:
+        query = query.where(t.item.c.id.in_(sorted(items)))
     with reading(store.engine) as connection:
         for row in connection.execution_options(yield_per=BATCH).execute(query):
             task: Task = "guess" if row.purpose == "guess" and row.repeat else row.task
@@ -91,6 +96,63 @@ def stream_answers(store: StudyStore, study: Study) -> Iterator[FinalAnswer]:
                 row.at,
                 row.expected,
             )
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureRatings:
+    """What the raters of one revealed study said of one feature, first answers alone; skips are left out."""
+
+    study: str
+    title: str
+    arm: str
+    scores: tuple[int, ...]  # of its page, by itself and beside another
+    picks: tuple[bool, ...]  # whether each intruder among its contexts was found
+    explanations: tuple[str, ...]
+
+
+def ratings_of(store: StudyStore, dictionary: str, feature: int, digest: str) -> tuple[FeatureRatings, ...]:
+    """By study. Nothing of a study that is not revealed, or that was drawn from a feature store of another digest."""
+    k = t.item_key.c
+    query = (
+        select(t.item.c.study_id, t.item.c.id, t.item.c.public_id, k.page, k.arm, k.stratum)
+        .join(t.item, t.item.c.id == k.item_id)
+        .join(t.study, t.study.c.id == t.item.c.study_id)
+        .where(t.study.c.state == "revealed", k.dictionary == dictionary, k.feature == feature)
+        .where(t.item.c.purpose == "main")
+    )
+    with reading(store.engine) as connection:
+        rows = connection.execute(query).all()
+    studies = {study.id: study for study in store.studies() if study.id in {row.study_id for row in rows}}
+    mine = [study for study in studies.values() if study.protocol["feature_digest"] == digest]
+    return tuple(
+        _ratings(store, study, {row.public_id: row for row in rows if row.study_id == study.id}) for study in mine
+    )
+
+
+def _ratings(store: StudyStore, study: Study, keys: dict[str, Any]) -> FeatureRatings:
+    scores: list[int] = []
+    picks: list[bool] = []
+    explanations: list[str] = []
+    for found in stream_answers(store, study, [row.id for row in keys.values()]):
+        row = keys[found.item]
+        match found.answer:
+            case _ if found.repeat:
+                pass
+            case PageAnswer(score=score, explanation=words):
+                scores.append(score)
+                explanations += [words] if words else []
+            case PairAnswer(left=left, right=right):
+                scores.append(left if (row.page == "a") != found.flip else right)
+            case IntruderAnswer(pick=pick):
+                picks.append(pick == row.stratum["intruder"])
+    arm = next(iter(keys.values())).arm
+    return FeatureRatings(study.name, study.title, arm, tuple(scores), tuple(picks), tuple(explanations))
+
+
+def any_revealed(store: StudyStore) -> bool:
+    """Whether some study's key is open, so that `ratings_of` may have something to tell."""
+    with reading(store.engine) as connection:
+        return bool(connection.execute(select(exists().where(t.study.c.state == "revealed"))).scalar_one())
 
 
 def key(store: StudyStore, study: Study) -> dict[str, dict[str, KeyRow]]:

@@ -7,11 +7,9 @@ import pytest
 
 from app import render as r
 from app.browse.charts import activation_chart
-from app.browse.features import FIFTHS
-from app.browse.rows import GROUPS, REACH, rows
-from app.render import figure, token_row
+from app.browse.rows import FIFTHS, GROUPS, rows
+from app.render import figure
 from app.store.features import FeatureFilter
-from app.study.content import level
 from tests.browse.conftest import text
 
 
@@ -46,34 +44,12 @@ def test_a_dictionary_page_counts_its_states_and_says_where_it_came_from(client,
         assert f"<dt>{key}</dt>" in markup
 
 
-def test_rows_are_aligned_at_the_peak_and_hold_the_whole_text(store, trained, live):
-    hits = store.hits(trained.id, live.index)
-    found = rows(store, live, "top")
-    assert len(found) == len(hits) == live.contexts
-    assert [row.value for row in found] == sorted((hit.value for hit in hits), reverse=True)
-    contexts = store.contexts(hit.context for hit in hits)
-    for hit, row in zip(hits, found, strict=True):
-        tokens = contexts[hit.context].tokens
-        start = max(hit.peak - REACH, 0)
-        inline = [token.replace("\n", "↵").replace("\t", "⇥") for token in tokens]
-        levels = [0] * len(tokens)
-        for position, value in zip(hit.positions, hit.values, strict=True):
-            levels[position] = level(value, live.max)
-        before = token_row(inline[start : hit.peak], levels[start : hit.peak])
-        assert row.left == before + (" " if inline[hit.peak].startswith(" ") and inline[hit.peak].strip() else "")
-        assert row.right.startswith(f'<span class="hl-{levels[hit.peak]} peak">')
-        titles = {p: figure(v) for p, v in zip(hit.positions, hit.values, strict=True)}
-        assert row.full == token_row(tokens, levels, hit.peak, titles)
-        assert (row.position, row.length) == (hit.peak + 1, len(tokens))
-    assert 'class="hl-4 peak"' in found[0].right
-
-
 def test_a_feature_page_shows_its_rows_and_figures(client, store, trained, live):
     page = client.get(f"/dictionaries/{trained.name}/features/{live.index}").text
     for row in rows(store, live, "top"):
-        assert row.full in page
+        assert row.html in page
     assert f"<dd>{figure(live.max)}" in page
-    assert page.count("<details") == live.contexts
+    assert page.count("<li id=top-") == live.contexts
     for group in FIFTHS:
         assert f'<a href="/dictionaries/{trained.name}/features/{live.index}/groups/{group}">' in page
 

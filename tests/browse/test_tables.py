@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from app.browse.rows import row
-from app.render import figure, percent, token_row
-from app.store.features import Context, Dictionary, FeatureFilter, FeatureStore
-from app.store.packing import PackedHit, pack_related
+from app.render import figure, percent
+from app.store.features import Dictionary, FeatureFilter, FeatureStore
+from app.store.packing import pack_related
 from tests.browse.conftest import text, visitor
 from tests.conftest import copy_store
 
@@ -128,16 +127,6 @@ def test_pages_without_tables_say_why(tabled: TestClient, dictionaries: list[Dic
         "second corpus — none was named",
     ):
         assert words in page
-
-
-def test_the_negative_tail_has_a_scale_of_its_own() -> None:
-    context = Context(7, 0, 0, "a document", False, False, ["It", " was", " not", " so"], [])
-    hit = PackedHit(7, 2, (1, 2, 3), (0.5, -4.0, -0.9))
-    found = row(hit, context, -4.0)
-    assert found.value == -4
-    assert found.full == token_row(context.tokens, [0, 0, 4, 1], 2, {1: "0.500", 2: "−4.00", 3: "−0.900"})
-    positive = row(PackedHit(7, 1, (1, 2), (0.5, -4.0)), context, 0.5)
-    assert positive.full == token_row(context.tokens, [0, 4, 0, 0], 1, {1: "0.500", 2: "−4.00"})
 
 
 def test_a_feature_with_two_tails_and_a_second_text_has_a_place_for_each(data_folder: Path) -> None:
