@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -26,6 +26,12 @@ class Settings(BaseSettings):
     live: bool = Field(
         False, description="Start the worker that reads typed texts (`dartboard serve --live`); needs the pipeline."
     )
+
+    llm_url: str | None = Field(
+        None, description="OpenAI-compatible endpoint of `dartboard explain`, e.g. http://127.0.0.1:8080/v1."
+    )
+    llm_model: str | None = Field(None, description="The language model that is asked there.")
+    llm_key: SecretStr | None = Field(None, description="Its key, where it wants one; never stored or shown.")
 
     @property
     def feature_path(self) -> Path:

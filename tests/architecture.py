@@ -16,6 +16,7 @@ PIPELINE_MAY_IMPORT = ("app.__version__", "app.errors", "app.settings", "app.tom
 MARKUP_MODULES = ("app/render.py", "app/rate/pages.py")
 STORE_MODULES = (
     *("pipeline/publish.py", "pipeline/publish_search.py", "pipeline/published.py", "pipeline/rows.py"),
+    "pipeline/scores/read.py",
     "pipeline/scores/store.py",
 )
 # What app/study may import: nothing here can open a file, a database or a connection.

@@ -119,10 +119,15 @@ def _histogram(found: Histogram, n: int, m: int, source: str) -> Any:
 
 
 def styled(chart: Any) -> Any:
-    """The house's look: white ground, sans-serif, the legend below."""
+    """One panel in the house's look."""
+    return look(chart.properties(width=WIDTH, height=HEIGHT))
+
+
+def look(chart: Any) -> Any:
+    """White ground, sans-serif, the legend below."""
     font = "DejaVu Sans, Verdana, sans-serif"
     return (
-        chart.properties(width=WIDTH, height=HEIGHT, background="white", padding=12)
+        chart.properties(background="white", padding=12)
         .configure(font=font)
         .configure_view(stroke=None)
         .configure_title(anchor="start", fontSize=15, subtitleFontSize=12, subtitleColor=INK, color=INK, offset=12)

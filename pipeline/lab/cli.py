@@ -172,6 +172,49 @@ def toy(
     _fail_outside(found)
 
 
+@lab.command()
+def findings(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A tenth of the text and few seeds: shows that it works, and says nothing.")
+    ] = False,
+    files: Annotated[Path, typer.Option(help="Folder of trained.toml and rerandomised.toml.")] = Path("demo/findings"),
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; if not given, the number of cores, at most 8.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda or cuda:N; cuda where there is one, if not given.", show_default=False)
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Stores are kept in DATA/findings; DARTBOARD_DATA, or ./data, where unset.")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder of findings.md, whose figures are replaced, and of the charts.")
+    ] = Path("docs"),
+) -> None:
+    """What machine scores say of the post's claim: random directions beside trained ones, controls, more and more of them.
+
+    Two stores are built, of a trained model and of a re-randomised one, and scored; then OUT/findings.md gets its tables,
+    sentences and charts. No person's rating is part of it. Stop it at any moment and run it again: it goes on from there.
+
+    Example: dartboard lab findings --quick --out build/findings
+    """
+    _can_draw(out)
+    progress = Console(stderr=True)
+    with progress.status("Loading PyTorch"):
+        from pipeline.build import Workers
+        from pipeline.devices import choose_device, cores
+        from pipeline.lab.findings_run import findings as run
+        from pipeline.lab.findings_write import save, summarise
+    chosen = choose_device(device)
+    who = Workers(workers or (cores() if chosen == "cpu" else 1), device=chosen)
+    folder = (data or Settings().data) / ("findings-quick" if quick else "findings")
+    begun = time.monotonic()
+    scored = run(files, folder, quick, who, progress)
+    command = shlex.join(["dartboard", "lab", "findings", *(["--quick"] if quick else [])])
+    made = save(summarise(scored, 0, command, f"{time.monotonic() - begun:,.0f}"), out)
+    progress.print(f"Wrote {', '.join(path.name for path in made)} in {out}.", highlight=False, soft_wrap=True)
+
+
 def _fail_outside(found: "Sequence[Check]") -> None:
     outside = [check.name for check in found if check.within is False]
     if outside:

@@ -91,7 +91,7 @@ class Source:
 
     def identity(self) -> Row:
         """What scores of this store are bound to."""
-        return {"build_key": self.build_key, "digest": self.store.digest()}
+        return {"build_key": self.build_key, "digest": self.store.stated_digest}
 
     def text(self, site: SiteEntry, seed: int) -> SiteText:
         """A site's stored contexts. Those of its second text follow those of the first in the numbering of contexts."""
