@@ -36,6 +36,8 @@ class _Maker:
         self.protocol, self.truth, self.seed = protocol, truth, seed
         self.rng = np.random.default_rng([seed, 2])
         self.dictionaries = {arm.name: arm.dictionaries for arm in protocol.arms}
+        self.nulls = {arm.name for arm in protocol.controls if arm.control == "null"}
+        self.hands = 0
         self.used = dict.fromkeys(self.dictionaries, 0)
         self.made = 0
         self.instructed = 0
@@ -74,7 +76,9 @@ class _Maker:
             if question.instructed:
                 self.instructed += 1
                 return arm, None, None, {"instructed": self.instructed - 1}
-            return arm, None, None, {"copies": "simulated"} if arm in self.dictionaries else {"planted": "simulated"}
+            what = "copies" if arm in self.nulls else "planted"
+            self.hands += 1
+            return arm, None, None, {what: f"simulated/{self.hands}"}
         place = self.used[arm]
         self.used[arm] += 1
         strata = self.protocol.sampling.strata
