@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from app.admin import router as admin
 from app.api import router as api
+from app.api_docs import router as api_docs
 from app.browse import router as browse
 from app.computing import Computing
 from app.error_pages import install_error_pages, raised, too_large
@@ -31,7 +32,7 @@ MAX_BODY = 64 * 1024  # bytes; the longest honest form here has some hundreds
 LIVE_QUESTIONS = 60  # a minute, from one client
 
 health = APIRouter()
-ROUTERS = (browse, api, rate, admin, results, health)
+ROUTERS = (browse, api_docs, api, rate, admin, results, health)
 
 
 class Application(FastAPI):

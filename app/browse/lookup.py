@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from app.errors import NotFound
 from app.state import state
-from app.store.features import Dictionary, Feature, FeatureFilter, FeatureStore, Site
+from app.store.features import Context, Dictionary, Feature, FeatureFilter, FeatureStore, Site
 
 NO_STORE = "There is no feature store yet; make one with `dartboard build BUILD.toml`, then load this page again."
 
@@ -48,6 +48,19 @@ def find_feature(store: FeatureStore, dictionary: Dictionary, index: str) -> Fea
         f"{dictionary.name} has no feature {index[:20]}; its features are numbered 0 to {dictionary.m - 1}, "
         f"and the nearest is {nearest}.",
         nearest=feature_url(dictionary, nearest),
+    )
+
+
+def find_context(store: FeatureStore, number: str) -> Context:
+    """The context whose number the address gives as text. Raises NotFound with the nearest number that the store keeps."""
+    wanted = int(number) if number.isascii() and number.isdigit() and len(number) < 12 else 0
+    found = store.contexts([wanted]).get(wanted) if str(wanted) == number else None
+    if found is not None:
+        return found
+    nearest = store.nearest_context(wanted)
+    raise NotFound(
+        f"This store keeps no context {number[:20]}: a build keeps those that some page shows. The nearest is {nearest}.",
+        nearest=f"/api/contexts/{nearest}",
     )
 
 

@@ -229,7 +229,7 @@ def by_output(store: FeatureStore, dictionary: Dictionary, typed: str) -> Candid
 
 
 def by_notes(request: Request, session: Session | None, typed: str) -> Found:
-    if session is None or not session.name:
+    if session is None or session.role is None:
         return Found(
             lambda _: NOTHING, "Notes belong to whoever is logged in; log in with a link of `dartboard login`."
         )
@@ -247,15 +247,32 @@ def by_notes(request: Request, session: Session | None, typed: str) -> Found:
 NOTHING = Candidates(0, "", lambda *_: ())
 
 
-def group(store: FeatureStore, query: Query, dictionary: Dictionary, found: Candidates) -> Group:
-    """The candidates of the query's page, with what is shown of them. Raises NotFound for a page after the last."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The candidates of one page; `first` is the rank of the first of them, from 1."""
+
+    candidates: Sequence[Candidate]
+    first: int
+    page: int
+    pages: int
+
+
+def cut(query: Query, found: Candidates, prefix: str = "") -> Part:
+    """What the query's page shows of a dictionary; `prefix`: of its address. Raises NotFound for a page after the last."""
     size = PAGE_SIZE if query.dictionary else EACH
     pages = max(-(-found.total // size), 1)
     page = query.page if query.dictionary else 1
     if page > pages:
-        raise NotFound(f"There is no page {page} of this search; the last is {pages}.", nearest=query.url(page=pages))
-    some = found.cut((page - 1) * size, page * size)
-    return Group(dictionary, found.total, found.said, shown(store, dictionary, some), (page - 1) * size + 1, pages)
+        nearest = prefix + query.url(page=pages)
+        raise NotFound(f"There is no page {page} of this search; the last is {pages}.", nearest=nearest)
+    return Part(found.cut((page - 1) * size, page * size), (page - 1) * size + 1, page, pages)
+
+
+def group(store: FeatureStore, query: Query, dictionary: Dictionary, found: Candidates) -> Group:
+    """The candidates of the query's page, with what is shown of them."""
+    part = cut(query, found)
+    hits = shown(store, dictionary, part.candidates)
+    return Group(dictionary, found.total, found.said, hits, part.first, part.pages)
 
 
 def shown(store: FeatureStore, dictionary: Dictionary, some: Sequence[Candidate]) -> tuple[Hit, ...]:

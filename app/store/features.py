@@ -34,7 +34,7 @@ SORTS = {
     "entropy": t.feature.c.peak_entropy,
     "score": scored.c.value,  # of features that have the score of the filter
 }
-SORTED_BY = {sort: f"feature_by_{sort}" for sort in SORTS} | {"index": t.FEATURE_FIGURES, "score": t.FEATURE_FIGURES}
+SORTED_BY = {sort: f"feature_by_{sort}" for sort in SORTS} | {"index": t.FEATURE_KEY, "score": t.FEATURE_FIGURES}
 COUNTS_KEPT = 4096
 
 
@@ -310,11 +310,14 @@ class FeatureStore:
         limit: int | None = None,
         offset: int = 0,
     ) -> list[Feature]:
-        """Those that pass a filter, in order: found in an index, which is narrow, and only then read by key."""
+        """Those that pass a filter, in order: found in an index, which is narrow, and only then read by key.
+
+        Of equals the one with the smaller number comes first, or last where the order is descending: as an index is read.
+        """
         f, column = t.feature.c, SORTS[sort]
         wanted = (
             passing(select(f.index), dictionary_id, where, t.FEATURE_FIGURES if where.where() else SORTED_BY[sort])
-            .order_by(column.desc() if descending else column, f.index)
+            .order_by(*(one.desc() if descending else one for one in dict.fromkeys((column, f.index))))
             .limit(limit)
             .offset(offset)
         )
@@ -355,14 +358,13 @@ class FeatureStore:
 
     def figures(self, dictionary_id: int) -> Figures:
         """What the histograms of a dictionary are made of, in order of index."""
-        f = t.feature.c
-        columns_read = select(f.frequency, f.max, f.peak_entropy, f.state)
-        query = indexed(columns_read, t.FEATURE_FIGURES).where(f.dictionary_id == dictionary_id)
-        with self.engine.connect() as connection:
-            rows = connection.execute(query.order_by(f.index)).all()
-        columns: list[Sequence[Any]] = list(zip(*rows, strict=True)) or [(), (), (), ()]
-        frequency, maximum, entropy = (np.array(column, np.float64) for column in columns[:3])
-        return Figures(frequency, maximum, entropy, np.array(columns[3], np.str_) == "live")
+        query = (
+            "SELECT frequency, max, peak_entropy, state = 'live' FROM feature INDEXED BY "
+            f'{t.FEATURE_FIGURES} WHERE dictionary_id = ? ORDER BY "index"'
+        )
+        with closing(self.connection()) as connection:
+            rows = np.array(connection.execute(query, (dictionary_id,)).fetchall(), np.float64).reshape(-1, 4)
+        return Figures(rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3] > 0)
 
     def leading(self, dictionary_id: int, indices: Iterable[int]) -> dict[int, PackedHit]:
         """The strongest hit of each of these features that has any."""
@@ -374,13 +376,12 @@ class FeatureStore:
 
     def nearest(self, dictionary_id: int, other_id: int) -> Nearest:
         """For each feature the one of another dictionary whose direction is nearest; empty where none were compared."""
-        r = t.relation.c
-        value = func.length(r.blob) / 2 + 1  # a blob is as many numbers of features, then as many cosines
-        query = select(r.feature, func.substr(r.blob, 1, 4), func.substr(r.blob, value, 4)).where(
-            r.dictionary_id == dictionary_id, r.other_id == other_id, r.kind == "neighbour", func.length(r.blob) > 0
+        query = (  # a blob is as many numbers of features, then as many cosines
+            "SELECT feature, substr(blob, 1, 4), substr(blob, length(blob) / 2 + 1, 4) FROM relation WHERE dictionary_id = ?"
+            " AND other_id = ? AND kind = 'neighbour' AND length(blob) > 0 ORDER BY feature"
         )
-        with self.engine.connect() as connection:
-            rows = connection.execute(query.order_by(r.feature)).all()
+        with closing(self.connection()) as connection:
+            rows = connection.execute(query, (dictionary_id, other_id)).fetchall()
         features, others, cosines = zip(*rows, strict=True) if rows else ((), (), ())
         return Nearest(
             np.array(features, np.int64),
@@ -433,6 +434,13 @@ class FeatureStore:
 
     def contexts(self, ids: Iterable[int]) -> dict[int, Context]:
         return self._contexts([t.context.c.id.in_(sorted(set(ids)))])
+
+    def nearest_context(self, number: int) -> int:
+        """The number, nearest to this one, of a context that there is."""
+        c = t.context.c
+        with self.engine.connect() as connection:
+            query = select(c.id).order_by(func.abs(c.id - number), c.id).limit(1)
+            return int(connection.execute(query).scalar_one())
 
     def pool(self, site_id: int) -> list[Context]:
         """The arm-neutral sample of contexts, in order of id."""

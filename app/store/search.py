@@ -116,6 +116,18 @@ def features_in(store: FeatureStore, dictionary_id: int, found: FoundContexts) -
     return RankedFeatures(numbers[order], found.ids[place[best]][order], at[best][order])
 
 
+def features_of_context(store: FeatureStore, dictionary_id: int, context: int) -> list[tuple[int, int, float]]:
+    """Each feature that has a hit in a context: its number, the peak's position, the hit's share of its largest."""
+    c = t.context_feature.c
+    query = select(c.blob).where(c.dictionary_id == dictionary_id, c.context_id == context)
+    with store.engine.connect() as connection:
+        blob = connection.execute(query).scalar_one_or_none()
+    if blob is None:
+        return []
+    columns = [column.tolist() for column in unpack_postings(blob, 2)]
+    return [(feature, peak, round(strength / 255, 3)) for feature, peak, strength in zip(*columns, strict=True)]
+
+
 @dataclass(frozen=True, slots=True)
 class OutputFeature:
     """A feature that makes a token more or less likely; `place`: the token's in its list, from 1."""

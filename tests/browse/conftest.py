@@ -58,4 +58,4 @@ def text(html: str) -> str:
 def addresses(store: FeatureStore, trained: Dictionary, live: Feature) -> list[str]:
     feature = f"/dictionaries/{trained.name}/features/{live.index}"
     pages = ["/", f"/dictionaries/{trained.name}", feature, *(f"{feature}/groups/{group}" for group in GROUPS)]
-    return [*pages, *(f"/compare?by={by}" for by in MATCHES), "/compare/lacking"]
+    return [*pages, *(f"/compare?by={by}" for by in MATCHES), "/compare/lacking", "/search", "/search?q=the"]

@@ -7,7 +7,7 @@ import pytest
 from jinja2 import meta, nodes
 
 from app import render as r
-from app.browse import compare, dictionaries, feature_body, features, home, lacking, lists, saved, search
+from app.browse import compare, dictionaries, feature_body, features, home, lacking, lists, saved, search, text
 from app.browse.rows import GROUPS
 from tests.browse.conftest import HTMX, addresses
 
@@ -19,6 +19,7 @@ PAGES = {
     "browse/compare.html": compare.ComparePage,
     "browse/lacking.html": lacking.LackingPage,
     "browse/search.html": search.SearchPage,
+    "browse/text.html": text.TextPage,
     "browse/lists.html": lists.ListsPage,
     "browse/list.html": lists.ListPage,
     "browse/list-delete.html": lists.DeleteListPage,
