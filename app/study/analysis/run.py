@@ -15,6 +15,7 @@ from app.study.analysis.agreement import agreement
 from app.study.analysis.blinding import blinding
 from app.study.analysis.bootstrap import RESAMPLES
 from app.study.analysis.compare import arm_results, contrasts, dictionary_results, strata
+from app.study.analysis.crossed import crossed_log_odds
 from app.study.analysis.design import Design
 from app.study.analysis.figures import missing
 from app.study.analysis.headline import assess, by_rater, criterion
@@ -83,6 +84,7 @@ def analyse(
             if trained is not None and random is not None
             else none,
             log_odds=log_odds(grids, design, level) if trained is not None and random is not None else none,
+            crossed=crossed_log_odds(grids, design, seed, level) if crossed else None,
             others=others(grids, design, _rng(seed, "others"), resamples),
         ),
         strata=strata(grids, trials, design, _rng(seed, "strata"), resamples),
