@@ -31,7 +31,7 @@ CMD ["make", "demo", "DATA=/data"]
 
 FROM base AS server
 COPY . .
-RUN pip install --constraint requirements/lock.txt '.[postgresql]'
+RUN pip install --constraint requirements/lock.txt '.[analysis,postgresql]'
 USER dartboard
 WORKDIR /home/dartboard
 CMD ["dartboard", "serve"]

@@ -5,7 +5,7 @@
 # on some machines and not on others.
 set -eu
 cat <<'EOF'
-# Every package that dartboard runs, builds and is tested with: base, pipeline, parquet, postgresql, ray, lab, development.
+# Every package that dartboard runs, builds and is tested with: base, pipeline, analysis, parquet, wiki, postgresql, ray, lab, development.
 # Made by `make lock`; edit pyproject.toml, not this file. Install it, then demo.txt and dartboard with --no-deps.
 EOF
 "$1" -m pip freeze --all --exclude dartboard --exclude pip 2>/dev/null | sed -E 's/\+[A-Za-z0-9.]+$//' | grep -Ev '^(nvidia|cuda|triton)'
