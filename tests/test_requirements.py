@@ -58,7 +58,7 @@ ELSEWHERE = Path("pipeline/bench/others")  # scripts that run in environments of
 
 @pytest.mark.parametrize(
     ("package", "extras"),
-    [("app", ("parquet",)), ("pipeline", ("pipeline", "parquet", "wiki", "datasets", "ray", "lab"))],
+    [("app", ("parquet", "analysis", "crossed")), ("pipeline", ("pipeline", "parquet", "wiki", "datasets", "ray", "lab"))],
 )
 def test_what_is_imported_is_declared(package: str, extras: tuple[str, ...]) -> None:
     """Directly, or by something declared: starlette comes with fastapi, filelock with torch."""
