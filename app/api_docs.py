@@ -1,6 +1,6 @@
-"""What the API can do: the OpenAPI document at /api/openapi.json, and a page that shows it, with a form to try each call.
+"""What the API can do: the OpenAPI document at /api/openapi.json, a page that lists the calls, and one to try them on.
 
-The viewer is Swagger UI, vendored; without scripts the page lists the calls.
+The latter is Swagger UI, vendored, whose markup is its own; all that it says, /api/docs says as well.
 """
 
 from dataclasses import dataclass
@@ -27,15 +27,23 @@ ABOUT = (
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    method: str
+    """`parameters`: name and meaning of what the address may say; `answer`: the name of what comes back."""
+
     path: str
     words: str
+    answer: str
+    parameters: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ApiDocsPage:
     about: str
     calls: tuple[Call, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ApiTryPage:
+    """Needs nothing: the viewer reads the document."""
 
 
 @router.get("/openapi.json")
@@ -45,12 +53,24 @@ def openapi(request: Request) -> Response:
 
 @router.get("/docs")
 def docs_page(request: Request) -> Response:
-    calls = tuple(
-        Call(method.upper(), path, operation["summary"])
-        for path, operations in document()["paths"].items()
-        for method, operation in operations.items()
-    )
+    calls = tuple(call(path, operations["get"]) for path, operations in document()["paths"].items())
     return render(request, "api.html", ApiDocsPage(ABOUT, calls))
+
+
+@router.get("/docs/try")
+def try_page(request: Request) -> Response:
+    return render(request, "api_try.html", ApiTryPage())
+
+
+def call(path: str, operation: dict[str, Any]) -> Call:
+    answer = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    said = [one for one in operation.get("parameters", ()) if one["in"] == "query"]
+    return Call(path, operation["summary"], answer, tuple((one["name"], meaning(one)) for one in said))
+
+
+def meaning(parameter: dict[str, Any]) -> str:
+    allowed = parameter["schema"].get("enum")
+    return str(parameter["description"]) + (f" One of: {', '.join(allowed)}." if allowed else "")
 
 
 @cache

@@ -48,12 +48,14 @@ def test_every_route_is_described(client):
 def test_the_page_lists_the_calls_without_a_script(client):
     page = client.get("/api/docs")
     assert all(f"GET {path}" in page.text for path in MODELS)
+    assert all(f"<code>{one['name']}</code>" in page.text for one in [*LISTING, *SEARCH])
+    assert "vendor/swagger-ui-bundle.js" in client.get("/api/docs/try").text
 
 
 def test_only_staff_sees_the_document(small_store, tmp_path):
     with serve(small_store, tmp_path) as web:
         assert isinstance(web, Web)
-        for address in ("/api/docs", "/api/openapi.json", "/api/search?q=the", "/api/contexts/0"):
+        for address in ("/api/docs", "/api/docs/try", "/api/openapi.json", "/api/search?q=the", "/api/contexts/0"):
             assert web.rater().get(address).status_code == 403
             assert web.visitor(base="https://rate.example.org").get(address).status_code == 401
             assert web.staff().get(address).status_code in {200, 404}
