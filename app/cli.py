@@ -17,6 +17,7 @@ from typer.main import get_command, get_group
 
 from app.commands import Data, settings_for, study_store
 from app.commands.analyse import app as analyse
+from app.commands.report import app as report
 from app.commands.study import app as study
 from app.errors import DartboardError, UserError
 
@@ -48,6 +49,7 @@ class Commands(TyperGroup):
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(analyse)
+app.add_typer(report)
 app.add_typer(study, name="study", help="Make, open, close and reveal blind studies.")
 
 

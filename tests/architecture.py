@@ -13,7 +13,7 @@ PACKAGES = ("app", "pipeline")
 HEAVY = ("torch", "transformers")
 WEB = ("fastapi", "starlette", "jinja2", "uvicorn")
 PIPELINE_MAY_IMPORT = ("app.__version__", "app.errors", "app.settings", "app.toml")
-MARKUP_MODULES = ("app/render.py", "app/rate/pages.py")
+MARKUP_MODULES = ("app/render.py", "app/rate/pages.py", "app/results/figures.py")
 STORE_MODULES = (
     *("pipeline/publish.py", "pipeline/publish_search.py", "pipeline/published.py", "pipeline/rows.py"),
     "pipeline/scores/read.py",
@@ -243,7 +243,7 @@ def templates_parse_and_escape(root: Path) -> list[str]:
 
 
 def markup_is_made_where_all_is_escaped(root: Path) -> list[str]:
-    """Text is declared to be HTML in two places, which tests feed with hostile text: token rows and instructions."""
+    """Text is declared to be HTML in three places, which tests feed with hostile text: token rows, instructions, charts."""
     return [
         f"{path}:{line}: Markup"
         for path, tree in sources(root)

@@ -194,7 +194,6 @@ def strata(analysis: Analysis) -> Section | None:
         ("Parts of the features by what they are. They describe: no verdict hangs on them.",),
         (Chart("strata", f"{trained} and {random} by stratum", summary, spec, table),) if rows else (),
         () if rows else (table,),
-        warnings(figure for one in found for figure in (one.trained, one.random, one.difference)),
     )
 
 

@@ -14,8 +14,6 @@ from app.results.records import Column, Fact, Report, Section, Table
 from app.study.analysis.report import Analysis
 from app.study.protocol import Protocol
 
-SIMULATED = "These are simulated raters, not people: nothing here says anything of a dictionary."
-
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -35,7 +33,6 @@ class Circumstances:
     revealed: str
     checks: tuple[Check, ...]
     unchecked: tuple[str, ...]
-    simulated: bool
 
 
 def report(
@@ -64,8 +61,7 @@ def report(
         title=around.title,
         headline=analysis.verdict.sentence,
         notes=analysis.verdict.notes,
-        simulated=around.simulated,
-        warnings=(*((SIMULATED,) if around.simulated else ()), *changed, *analysis.warnings),
+        warnings=(*changed, *analysis.warnings),
         facts=_facts(analysis, around),
         sections=tuple(section for section in sections if section is not None),
         methods=methods(analysis, protocol, app.__version__),
@@ -78,7 +74,7 @@ def verified(around: Circumstances) -> Section:
     """What was derived again, and whether it holds."""
     table = Table(
         "verified",
-        "What was verified",
+        "What was derived again, and whether it holds",
         (Column("what", "Derived again"), Column("outcome", "Outcome"), Column("faults", "What was changed")),
         tuple(
             (check.what, "changed" if check.faults else "holds", "; ".join(check.faults) or None)

@@ -25,8 +25,10 @@ SEED = 0
 SEALED = "The results of “{}” are computed after the reveal; until then nobody sees an effect, nor does the server work one out."
 
 
-def compute(tell: Tell, url: str, name: str, feature_path: Path, seed: int = SEED) -> Report:
+def compute(tell: Tell, url: str, name: str, feature_path: Path, seed: int = SEED, redraw: bool = False) -> Report:
     """The report of a study in the store at `url`; `tell` hears what is done and how far it is.
+
+    With `redraw`, every item is drawn anew from the feature store, which may take minutes.
 
     Raises NotFound, Conflict before the reveal, UserError where the analysis refuses.
     """
@@ -41,7 +43,7 @@ def compute(tell: Tell, url: str, name: str, feature_path: Path, seed: int = SEE
         features = FeatureStore(feature_path) if feature_path.exists() else None
         tables = read(store, name, protocol, features)
         tell("Deriving every hash again", 0.1)
-        checks, unchecked = verified(store, name, features)
+        checks, unchecked = verified(store, name, features if redraw else None)
         tell("Resampling features and raters", 0.25)
         analysis = analyse(tables, seed=seed)
         tell("Simulating the power", 0.6)
@@ -52,7 +54,6 @@ def compute(tell: Tell, url: str, name: str, feature_path: Path, seed: int = SEE
             revealed=day(study.revealed_at),
             checks=checks,
             unchecked=unchecked,
-            simulated=any(row["source"] == "simulated" for row in tables.raters),
         )
         return report(analysis, protocol, around, _within(tell, "Simulating the power", 0.6, 1.0))
     finally:
@@ -83,15 +84,17 @@ def read(store: StudyStore, name: str, protocol: Protocol, features: FeatureStor
 
 
 def verified(store: StudyStore, name: str, features: FeatureStore | None) -> tuple[tuple[Check, ...], tuple[str, ...]]:
-    """What `dartboard study verify` derives again, and what it can't here."""
-    checks: list[Check] = []
+    """What `dartboard study verify` derives again, and what is not; items are drawn anew where there are `features`."""
     try:
-        checks.append(Check("protocol, items, key and chain of ratings", tuple(verify.verify_store(store, name))))
+        checks = [Check("protocol, items, key and chain of ratings", tuple(verify.verify_store(store, name)))]
     except UserError as error:
         return (), (str(error),)
-    if features is None or not verify.drawn_from(store, name, features):
-        why = "another feature store than the study was drawn from" if features else "no feature store"
-        return tuple(checks), (f"The items were not drawn anew: there is {why} here.",)
+    if features is None:
+        return tuple(checks), (
+            f"The items were not drawn anew from the feature store, which may take minutes: “dartboard study verify {name}” does.",
+        )
+    if not verify.drawn_from(store, name, features):
+        return tuple(checks), ("The items were not drawn anew: the feature store here is another one.",)
     checks.append(Check("items, drawn anew from the feature store", tuple(verify.redraw(store, name, features))))
     return tuple(checks), ()
 

@@ -4,6 +4,7 @@ The colours are read from the style sheets, so that they stand in one place.
 """
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -18,7 +19,7 @@ def in_light(spec: Any) -> Any:
     return replaced(spec, light_tokens())
 
 
-def replaced(spec: Any, tokens: dict[str, str]) -> Any:
+def replaced(spec: Any, tokens: Mapping[str, str]) -> Any:
     match spec:
         case dict():
             return {key: replaced(value, tokens) for key, value in spec.items()}

@@ -30,7 +30,7 @@ def raters(analysis: Analysis) -> Section:
     summary = "Each rater's difference, random less trained: " + "; ".join(
         f"{rater} {fixed(difference)}" for rater, difference in known
     )
-    spec = specs.forest(rows, "random less trained, in each rater's own answers", lines=(0,), form="+.0%")
+    spec = specs.forest(rows, "random less trained, in each rater's own answers", lines=(0,), form=".0%")
     quality = Table(
         "raters",
         "What raters are judged by",

@@ -101,7 +101,6 @@ class Report:
     title: str
     headline: str
     notes: tuple[str, ...]
-    simulated: bool
     warnings: tuple[str, ...]
     facts: tuple[Fact, ...]
     sections: tuple[Section, ...]

@@ -3,11 +3,16 @@
 Nothing about a study that is not revealed gets past `_revealed`: no chart, no table, no computation.
 """
 
+import asyncio
+import io
+import zipfile
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
@@ -17,6 +22,7 @@ from app.errors import NotFound
 from app.export import csv_lines
 from app.render import render, wants_fragment
 from app.results.compute import SEED, check_revealed, compute
+from app.results.files import Files, files
 from app.results.light import in_light
 from app.results.records import Chart, Report, Table
 from app.results.words import Shown, cells, columns, shown_rows
@@ -27,6 +33,7 @@ from app.store.study import ItemProgress, RaterProgress, Session, Study
 
 router = APIRouter(prefix="/results/{name}", include_in_schema=False)
 Staff = Annotated[Session, Depends(require_login)]
+POLL = 0.2  # seconds between two looks at whether the files are drawn
 Part = TypeVar("Part", Chart, Table)
 
 
@@ -99,6 +106,22 @@ def data(request: Request, staff: Staff, name: str, table: str) -> Response:
     return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=disposition)
 
 
+@router.get("/report.html")
+async def report_page(request: Request, staff: Staff, name: str) -> Response:
+    """The report as one file, to be saved: it opens from disk."""
+    found = await _files(request, name)
+    disposition = {"Content-Disposition": f'attachment; filename="{name}-report.html"'}
+    return Response(found["report.html"], media_type="text/html; charset=utf-8", headers=disposition)
+
+
+@router.get("/report.zip")
+async def report_folder(request: Request, staff: Staff, name: str) -> Response:
+    """Everything that `dartboard report` writes."""
+    found = await _files(request, name)
+    disposition = {"Content-Disposition": f'attachment; filename="{name}-report.zip"'}
+    return Response(await run_in_threadpool(zipped, name, found), media_type="application/zip", headers=disposition)
+
+
 @router.get("/tables/{table}")
 def table(request: Request, staff: Staff, name: str, table: str) -> Response:
     """A table by itself: those that are too long for the page."""
@@ -124,20 +147,25 @@ def _progress(request: Request, staff: str, study: Study) -> ProgressPage:
     )
 
 
-def _ask(request: Request, study: Study) -> Report | Running:
-    """The report, or how far it is. Raises Conflict before the reveal, and what made the computation fail.
+def _key(request: Request, study: Study) -> tuple[Hashable, ...]:
+    """What tells one report from another: the ratings, the files beside them, seed and version.
 
-    A withdrawal erases answers and leaves the chain's head: so the raters who have withdrawn are part of the key.
+    A withdrawal erases answers and leaves the chain's head, so the number of raters who have withdrawn is part of it.
     """
-    check_revealed(study)
     here = state(request)
     withdrawn = sum(one.withdrawn_at is not None for one in here.study.raters(study.name))
     head = here.study.chain_head(study.name)
-    settings = here.settings
-    files = tuple(_stamp(path) for path in (settings.feature_path, settings.feature_path.with_name(SCORES)))
-    key = (study.id, head.number, head.hash, withdrawn, SEED, app.__version__, files)
-    arguments = (settings.study_database_url, study.name, settings.feature_path, SEED)
-    match here.computing.ask(key, compute, arguments):
+    features = here.settings.feature_path
+    files_beside = tuple(_stamp(path) for path in (features, features.with_name(SCORES)))
+    return study.id, head.number, head.hash, withdrawn, files_beside, SEED, app.__version__
+
+
+def _ask(request: Request, study: Study) -> Report | Running:
+    """The report, or how far it is. Raises Conflict before the reveal, and what made the computation fail."""
+    check_revealed(study)
+    here = state(request)
+    arguments = (here.settings.study_database_url, study.name, here.settings.feature_path, SEED)
+    match here.computing.ask(_key(request, study), compute, arguments):
         case Done(value=Report() as report):
             return report
         case Failed(error=error):
@@ -164,6 +192,33 @@ def _report(request: Request, name: str) -> Report:
             "The results are being computed; open their page, which shows how far they are.", nearest=f"/results/{name}"
         )
     return found
+
+
+async def _files(request: Request, name: str) -> Files:
+    """The report's files, drawn in a process of their own; meanwhile the event loop goes on. Raises as `_report` does."""
+    report, key = await run_in_threadpool(_report_and_key, request, name)
+    here = state(request)
+    arguments = (report, here.settings.public_url)
+    while True:
+        match here.computing.ask(("files", *key), files, arguments):
+            case Done(value=dict() as written):
+                return written
+            case Failed(error=error):
+                raise error
+        await asyncio.sleep(POLL)
+
+
+def _report_and_key(request: Request, name: str) -> tuple[Report, tuple[Hashable, ...]]:
+    return _report(request, name), _key(request, state(request).study.study(name))
+
+
+def zipped(name: str, found: Files) -> bytes:
+    """The files in a folder `name`-report, as a ZIP archive."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, content in found.items():
+            archive.writestr(f"{name}-report/{path}", content)
+    return buffer.getvalue()
 
 
 def _named(name: str, known: dict[str, Part], what: str) -> Part:

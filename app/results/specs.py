@@ -11,7 +11,10 @@ Record = Mapping[str, Any]
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 ROW = 44  # pixels of height that a row takes
 ROW_OF_POINTS = 84
-SPREAD = 0.618033988749895  # the golden ratio's fraction: its multiples, less whole numbers, fill [0, 1) evenly
+SPREAD = (
+    0.7548776662466927,
+    0.5698402909980532,
+)  # multiples of the two, less whole numbers, fill the unit square evenly
 SERIES = ("token:series-1", "token:series-2", "token:series-3", "token:series-4", "token:series-5", "token:series-6")
 RAMP = ("token:ramp-1", "token:ramp-2", "token:ramp-3", "token:ramp-4", "token:ramp-5", "token:ramp-none")
 PERCENT = ".0%"
@@ -148,7 +151,7 @@ def points(
         "scale": {"domain": order, "range": [colours[arm] for arm in order]},
     }
     spread = [
-        {**row, "at": row["share"] + 0.05 * ((number * SPREAD * SPREAD) % 1 - 0.5), "place": (number * SPREAD) % 1}
+        {**row, "at": row["share"] + 0.05 * (_spread(number, 0) - 0.5), "place": _spread(number, 1)}
         for number, row in enumerate(raw)
     ]
     cloud: Spec = {
@@ -227,6 +230,10 @@ def stacked(rows: Sequence[Record], parts: Sequence[str], x: str, colours: Seque
             "tooltip": [{"field": "label", "title": "what"}, {"field": "part", "title": "answer"}, {"field": "count"}],
         },
     )
+
+
+def _spread(number: int, of: int) -> float:
+    return number * SPREAD[of] % 1
 
 
 def _line(at: float) -> Spec:

@@ -51,16 +51,15 @@ def verdict(analysis: Analysis) -> Section:
         if criterion.figure.value is not None
     ]
     margin = head.equivalence.limit
-    spec = specs.forest(drawn, "difference of shares", lines=(-margin, 0, margin), form="+.0%")
+    spec = specs.forest(drawn, "difference of shares", lines=(-margin, 0, margin), form=".0%")
     summary = "Declared criteria: " + "; ".join(
         f"{name} {estimate(criterion.figure, 'points')}, {MET[criterion.met]}" for name, _, criterion in rows
     )
-    ratio = Table(
-        "ratio",
-        "The share of the gain over null that the random arm keeps, by Fieller",
-        (Column("ratio", f"({random} − {null}) / ({trained} − {null})", "share"),),
-        ((head.ratio,),),
-    )
+    kept = []
+    if head.ratio.value is not None:
+        kept.append(
+            f"Of the gain of “{trained}” over “{null}”, “{random}” keeps {estimate(head.ratio, 'share')}, as a ratio by Fieller."
+        )
     return Section(
         "verdict",
         "What was declared, and how it came out",
@@ -68,9 +67,10 @@ def verdict(analysis: Analysis) -> Section:
             "Gate and retention are one-sided lower bounds; the difference has a two-sided interval, equivalence "
             "one that must lie "
             "between the dashed lines whole.",
+            *kept,
         ),
         (Chart("criteria", "Declared criteria", summary, spec, table),) if drawn else (),
-        (*(() if drawn else (table,)), *((ratio,) if head.ratio.value is not None else ())),
+        () if drawn else (table,),
         warnings([criterion.figure for _, _, criterion in rows] + [head.ratio]),
     )
 
@@ -98,7 +98,7 @@ def sensitivity(analysis: Analysis) -> Section:
         {"label": one.title, **interval(one.difference)} for one in found.variants if one.difference.value is not None
     ]
     margin = analysis.design.equivalence
-    spec = specs.forest(rows, "difference of shares, random less trained", lines=(-margin, 0, margin), form="+.0%")
+    spec = specs.forest(rows, "difference of shares, random less trained", lines=(-margin, 0, margin), form=".0%")
     summary = "Difference under other rules: " + "; ".join(
         f"{one.title} {estimate(one.difference, 'points')}" for one in found.variants
     )
