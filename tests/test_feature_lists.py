@@ -37,6 +37,9 @@ def passes(feature: Any, where: FeatureFilter) -> bool:
     )
 
 
+UNSCORED = [sort for sort in SORTS if sort != "score"]  # tests/browse/test_scored.py has lists by score
+
+
 @pytest.mark.parametrize("where", FILTERS)
 def test_a_list_is_what_passes_in_order(features: FeatureStore, where: FeatureFilter) -> None:
     dictionary = next(one for one in features.dictionaries() if one.trained)
@@ -44,8 +47,10 @@ def test_a_list_is_what_passes_in_order(features: FeatureStore, where: FeatureFi
     assert [one.index for one in everything] == list(range(dictionary.m))
     expected = [one for one in everything if passes(one, where)]
     assert 0 < len(expected) <= len(everything)
-    for sort, descending in itertools.product(SORTS, (False, True)):
-        ordered = sorted(expected, key=lambda one: getattr(one, FIGURES.get(sort, sort)), reverse=descending)
+    for sort, descending in itertools.product(UNSCORED, (False, True)):
+        ordered = sorted(
+            expected, key=lambda one: (getattr(one, FIGURES.get(sort, sort)), one.index), reverse=descending
+        )
         found = features.features(dictionary.id, where=where, sort=sort, descending=descending, limit=20, offset=5)
         assert found == ordered[5:25]
     assert features.count(dictionary.id, where) == features.count(dictionary.id, where) == len(expected)
@@ -60,7 +65,7 @@ def test_no_list_reads_a_row_that_it_does_not_show(features: FeatureStore, where
 
     event.listen(features.engine, "before_cursor_execute", note)
     try:
-        for sort, descending in itertools.product(SORTS, (False, True)):
+        for sort, descending in itertools.product(UNSCORED, (False, True)):
             features.features(0, where=where, sort=sort, descending=descending, limit=50, offset=100)
         features._counts.clear()
         features.count(0, where)
@@ -75,7 +80,7 @@ def test_no_list_reads_a_row_that_it_does_not_show(features: FeatureStore, where
             by_key = "USING INDEX sqlite_autoindex_feature_1 (dictionary_id=? AND index=?)"
             assert all(" USING COVERING INDEX " in step or by_key in step for step in of_features), plan
             if where == FeatureFilter() and "LIMIT" in statement:
-                assert "USE TEMP B-TREE FOR ORDER BY" not in plan, plan
+                assert not [step for step in plan if "USE TEMP B-TREE" in step], plan
     finally:
         connection.close()
 

@@ -188,7 +188,7 @@ def rank_of(store: FeatureStore, dictionary: Dictionary, index: str) -> int:
         )
     columns = figures(store, dictionary.id)
     numbers = np.arange(len(columns.frequency))
-    as_often = (columns.frequency == feature.frequency) & (numbers < feature.index)
+    as_often = (columns.frequency == feature.frequency) & (numbers > feature.index)
     return int((columns.live & ((columns.frequency > feature.frequency) | as_often)).sum())
 
 

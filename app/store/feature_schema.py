@@ -25,6 +25,7 @@ from sqlalchemy import (
 APPLICATION_ID = 0x44415254  # "DART"
 SCHEMA_VERSION = 3
 HISTOGRAM_BINS_PER_OCTAVE = 8
+FEATURE_KEY = "sqlite_autoindex_feature_1"  # of the primary key
 FEATURE_FIGURES = "feature_figures"
 """An index with every column that a list is filtered or sorted by: a list of 100,000 features never reads their rows."""
 

@@ -26,7 +26,7 @@ def two(store: FeatureStore, trained: Dictionary) -> tuple[Dictionary, Dictionar
 
 def ranking(store: FeatureStore, dictionary: Dictionary) -> list[Feature]:
     live = [feature for feature in store.features(dictionary.id) if feature.state == "live"]
-    return sorted(live, key=lambda feature: (-feature.frequency, feature.index))
+    return sorted(live, key=lambda feature: (-feature.frequency, -feature.index))
 
 
 @pytest.mark.parametrize("at", [0, 7])

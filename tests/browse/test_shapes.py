@@ -39,7 +39,7 @@ def test_a_bar_leads_to_the_features_that_it_counts(client, store, trained, ever
         assert len(chart.bars) > 8
         for bar, count in zip(chart.bars, counted(chart), strict=True):
             query = dict(re.findall(r"(\w+)=([^&#]+)", bar.href))
-            found = store.count(trained.id, Listing.parse(query).where)
+            found = store.count(trained.id, Listing.parse(query).where())
             edge = sum(  # on the edge of two bars: in the next one, and in the filter of both
                 getattr(feature, name) == float(query[f"max_{key}"])
                 for feature in fired
