@@ -24,7 +24,8 @@ def analyse(
     random: Annotated[str | None, typer.Option(help="The arm compared with it, where no protocol says which.")] = None,
     null: Annotated[str | None, typer.Option(help="The null arm, where no protocol says which.")] = None,
     crossed: Annotated[
-        bool, typer.Option("--crossed", help="Add the crossed ordinal model: a minute or more; needs the extra “crossed”.")
+        bool,
+        typer.Option("--crossed", help="Add the crossed ordinal model: a minute or more; needs the extra “crossed”."),
     ] = False,
 ) -> None:
     """Analyse an exported study: were random features about as interpretable as trained ones? docs/analysis.md explains it."""
