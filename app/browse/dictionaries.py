@@ -12,11 +12,16 @@ from app.browse.curves import Curve, curves
 from app.browse.listing import STATES, FeaturePage, Listing, feature_page
 from app.browse.lookup import current_store, feature_url, find_dictionary, random_feature, site_of
 from app.browse.neighbours import Compared, CosineCurve, compared, cosine_curves, random_beside
+from app.browse.owner import owner_of
+from app.browse.scored import Beside, scores_beside
 from app.browse.shapes import Shape, shape
 from app.browse.thumbs import Thumb, thumbs
 from app.errors import NotFound
 from app.render import render, wants_fragment
+from app.state import state
 from app.store.features import Dictionary, FeatureStore, Site
+from app.store.scores import Score
+from app.store.shelf import Shelf
 
 router = APIRouter(prefix="/dictionaries/{name}")
 
@@ -39,6 +44,7 @@ COLUMNS = (
     Column("mean", "Mean", True),
     Column("entropy", "Entropy", True),
 )
+SCORE = Column("score", "Score", True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,9 @@ class DictionaryPage:
     columns: tuple[Column, ...]
     found: FeaturePage
     thumbs: dict[int, Thumb]
+    starred: frozenset[int] | None  # None where nobody is signed in
+    scored: Beside
+    scores: dict[int, Score]  # of the chosen measure, by feature
 
 
 @router.get("")
@@ -76,15 +85,28 @@ def dictionary_page(request: Request, name: str) -> Response:
         "" in request.query_params.values()
     ):  # a form sends its empty fields too; an address is worth keeping without them
         return RedirectResponse(f"/dictionaries/{dictionary.name}{listing.query()}", 303)
-    found = feature_page(store, dictionary, listing)
+    owner, scored = owner_of(request), scores_beside(store)
+    starred = Shelf(state(request).study).starred(owner, dictionary.name) if owner else None
+    found = feature_page(store, dictionary, listing, measures=scored.titles, starred=starred)
     context = DictionaryPage(
         dictionary=dictionary,
         about=None if wants_fragment(request) else about(store, dictionary),
-        columns=COLUMNS,
+        columns=(*COLUMNS, SCORE) if listing.score else COLUMNS,
         found=found,
         thumbs=thumbs(store, dictionary.id, found.features),
+        starred=starred,
+        scored=scored,
+        scores=scores_shown(scored, dictionary, found),
     )
     return render(request, "browse/dictionary.html", context)
+
+
+def scores_shown(scored: Beside, dictionary: Dictionary, found: FeaturePage) -> dict[int, Score]:
+    """By feature of the page, its score of the measure that the list asks for."""
+    if found.listing.score is None or scored.scores is None:
+        return {}
+    known = scored.scores.some(dictionary.id, [feature.index for feature in found.features])
+    return {index: one for index, some in known.items() for one in some if one.measure == found.listing.score}
 
 
 def about(store: FeatureStore, dictionary: Dictionary) -> About:

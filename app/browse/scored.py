@@ -23,6 +23,11 @@ class Beside:
         """What each measure is called, by name."""
         return {one.name: one.title for one in self.measures}
 
+    @property
+    def meanings(self) -> dict[str, str]:
+        """What each measure says, in a sentence, by name."""
+        return {one.name: one.meaning for one in self.measures}
+
 
 def scores_beside(store: FeatureStore) -> Beside:
     """The scores, with which lists of the store's features can be narrowed and sorted from here on."""
