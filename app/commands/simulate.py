@@ -32,12 +32,14 @@ def simulate(
     """
     from app.simulate import fill, supposed, tokens
     from app.study.simulated import as_simulated
+    from app.study.simulated.items import as_drawn
 
     settings = settings_for(data=data)
     protocol = as_simulated(load_protocol(file))
     truth = supposed(protocol, _shares(share or []), careless, leak)
     study_store(settings).check_name_is_free(protocol.name)
     frozen = prepare(protocol, FeatureStore(settings.feature_path), tokens(seed))
+    truth = as_drawn(truth, frozen.items)
     number = raters or protocol.raters_per_item
     study = fill(settings.study_database_url, frozen, truth, number, seed)
     typer.echo(f"Simulated “{study.name}”: {number} raters who are no people; rated, closed and revealed.")

@@ -16,7 +16,7 @@ from app.study.analysis.tables import Tables
 from app.study.protocol import Protocol
 from app.study.simulated import as_simulated, is_simulated
 from app.study.simulated.arrays import LEFT, pairs, scores
-from app.study.simulated.items import made_up
+from app.study.simulated.items import as_drawn, made_up
 from app.study.simulated.people import EXPLANATION
 from app.study.simulated.truth import Guessing, Truth
 from app.tables import table_rows
@@ -219,6 +219,16 @@ def test_a_truth_for_every_arm_is_supposed() -> None:
     assert "null-pages" not in truth.found
     with pytest.raises(UserError, match="no arm “randm” in this study; its arms are trained, random, null-pages"):
         supposed(PROTOCOL, {"randm": 0.3})
+
+
+def test_single_tokens_are_as_many_as_were_drawn() -> None:
+    """So that an arm's share comes out whatever its features are."""
+    made = made_up(PROTOCOL, EVERYTHING, 1)
+    drawn = as_drawn(Truth(SHARES, single_token_effect=2.0), made)
+    flags = [row.stratum["single_token"] for item in made for row in item.key if row.arm == "trained"]
+    assert drawn.single_token == {"trained": pytest.approx(np.mean(flags)), "random": 0.0}
+    found = scores(drawn, 500, 20, 20, np.random.default_rng(0)).answers["trained"]
+    assert (found >= 4).mean() == pytest.approx(0.5, abs=0.03)
 
 
 def test_secrets_follow_from_the_seed() -> None:

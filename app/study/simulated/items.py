@@ -1,6 +1,8 @@
 """Items of made-up words for a simulated study that no feature store stands behind: one for each question of a protocol."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,16 @@ def made_up(protocol: Protocol, truth: Truth, seed: int) -> tuple[FrozenItem, ..
     maker = _Maker(protocol, truth, seed)
     found = [item for question in questions(protocol) for item in maker.items(question)]
     return tuple(sorted(found, key=lambda item: item.public_id))
+
+
+def as_drawn(truth: Truth, items: Iterable[FrozenItem]) -> Truth:
+    """The truth with the shares of single-token features that a study drew, so that arms' shares come out as they are said."""
+    flags: dict[str, list[bool]] = defaultdict(list)
+    for item in items:
+        for row in item.key:
+            if "single_token" in row.stratum:
+                flags[row.arm].append(bool(row.stratum["single_token"]))
+    return replace(truth, single_token={arm: sum(own) / len(own) for arm, own in flags.items()})
 
 
 class _Maker:
