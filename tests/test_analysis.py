@@ -15,7 +15,7 @@ from app.simulate import simulated_tables
 from app.study.analysis.design import Design
 from app.study.analysis.figures import Figure
 from app.study.analysis.headline import Core, assess, fieller
-from app.study.analysis.outcome import Grid, raters_of
+from app.study.analysis.outcome import Grid, Unit, raters_of
 from app.study.analysis.pairs import pair_results
 from app.study.analysis.report import Analysis, Criterion, Pairs
 from app.study.analysis.run import analyse
@@ -105,7 +105,7 @@ def test_a_study_has_every_figure_and_the_same_ones_again() -> None:
 def test_ten_raters_speak_for_raters_at_large() -> None:
     found = analysed(study(12, 10))
     assert (found.scope, found.raters_counted) == ("population", 10)
-    assert "raters at large, of whom 10 took part" in found.verdict.sentence
+    assert "raters at large (10 were counted)" in found.verdict.sentence
     assert analysed(study()).scope == "panel"
 
 
@@ -185,6 +185,23 @@ def test_the_spread_of_draws_is_that_of_a_mean() -> None:
     assert found.difference.low is not None and found.difference.high is not None
     width = found.difference.high - found.difference.low
     assert width == pytest.approx(2 * 1.96 * np.sqrt(2 * variance), rel=0.03)
+
+
+def test_where_an_arm_has_many_dictionaries_they_can_be_drawn_in_place_of_features() -> None:
+    """Dictionaries that differ by themselves: drawing features of all of them alike would see none of it."""
+    rng = np.random.default_rng(0)
+    grids = {}
+    for arm, shares in (("trained", [0.9]), ("random", [0.0, 1.0] * 6), ("empty", [0.1])):
+        score = np.where(rng.random((120, 3)) < np.repeat(shares, 120 // len(shares))[:, None], 5, 1).astype(np.int8)
+        names = [f"{arm}-{number * len(shares) // 120}" for number in range(120)]
+        units = tuple(Unit(str(number), name, number) for number, name in enumerate(names))
+        grids[arm] = replace(Grid.of(arm, score), units=units)
+    of_features, of_dictionaries = (
+        assess(grids, DESIGN, np.random.default_rng(1), 2000, dictionaries=drawn).difference for drawn in (False, True)
+    )
+    assert of_features.value == of_dictionaries.value
+    assert of_dictionaries.low is not None and of_features.low is not None
+    assert of_dictionaries.low < of_features.low - 0.1
 
 
 def test_a_ratio_with_a_denominator_near_nothing_has_no_interval() -> None:

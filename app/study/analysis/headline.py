@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.study.analysis.bootstrap import RESAMPLES, Resampling, mean, point
+from app.study.analysis.bootstrap import RESAMPLES, Resampling, mean, point, ratio
 from app.study.analysis.design import Design
 from app.study.analysis.figures import NORMAL, Figure, Floats, finite, missing, percentile, sentence
 from app.study.analysis.outcome import CUT, Grid
 from app.study.analysis.report import Code, Criterion, RaterContrast
 
 LEAST = 10  # pages an arm, for an interval that means anything
+MANY = 10  # dictionaries of an arm, from which on how they vary can be seen
 FEW = 20  # pages an arm, below which the interval is known to be somewhat too narrow
 
 
@@ -75,6 +76,7 @@ def assess(
     resamples: int = RESAMPLES,
     cut: int = CUT,
     drop_skips: bool = False,
+    dictionaries: bool = False,
 ) -> Core:
     """The declared figures of solo pages. What keeps them from being had is said in `reason`."""
     reason = unassessable(grids, design)
@@ -82,7 +84,7 @@ def assess(
         none = missing(reason)
         return Core(none, none, none, none, none, reason)
     names = (str(design.trained), str(design.random), str(design.null))
-    found = shares([grids[name] for name in names], rng, resamples, cut, drop_skips)
+    found = shares([grids[name] for name in names], rng, resamples, cut, drop_skips, dictionaries)
     trained, random, null = found
     r, alpha = design.retention, design.alpha
     warning = sentence([share.warning or "" for share in found] + [few(found)])
@@ -128,21 +130,47 @@ def unassessable(grids: Mapping[str, Grid], design: Design) -> str | None:
 
 
 def shares(
-    grids: Sequence[Grid], rng: np.random.Generator, resamples: int, cut: int = CUT, drop_skips: bool = False
+    grids: Sequence[Grid],
+    rng: np.random.Generator,
+    resamples: int,
+    cut: int = CUT,
+    drop_skips: bool = False,
+    dictionaries: bool = False,
 ) -> list[Share]:
-    """Arms' shares of interpretable pages, with draws that have their raters in common."""
+    """Arms' shares of interpretable pages, with draws that have their raters in common.
+
+    `dictionaries`: where an arm has MANY or more, they are drawn whole, in the place of features.
+    """
     raters = np.any([(grid.score >= 0).any(0) for grid in grids], axis=0)
     plan = Resampling.plan(rng, resamples, int(raters.sum()))
     found = []
     for grid in grids:
         y = grid.binary(cut, drop_skips)[:, raters]
-        draws = plan.mean(rng, y, grid.stratum, grid.weight)
+        if dictionaries and many_dictionaries(grid):
+            draws = _of_dictionaries(plan, rng, y, grid)
+        else:
+            draws = plan.mean(rng, y, grid.stratum, grid.weight)
         found.append(
             Share(
                 point(mean(y), grid.stratum, grid.weight), draws, int(np.isfinite(y).any(1).sum()), _alike(grid.arm, y)
             )
         )
     return found
+
+
+def many_dictionaries(grid: Grid) -> bool:
+    """Whether an arm has dictionaries enough to see how they vary."""
+    return len({unit.dictionary for unit in grid.units if unit.dictionary}) >= MANY
+
+
+def _of_dictionaries(plan: Resampling, rng: np.random.Generator, y: Floats, grid: Grid) -> Floats:
+    """Draws of the arm's mean with dictionaries as clusters, all features alike."""
+    names, place = np.unique([unit.dictionary or "" for unit in grid.units], return_inverse=True)
+    member = (np.arange(len(names))[:, None] == place).astype(np.float64)
+    seen = np.isfinite(y)
+    total, number = member @ np.where(seen, y, 0.0), member @ seen.astype(np.float64)
+    once = ratio(total.sum(1), number.sum(1))
+    return plan.of_features(rng, plan.means(total, number), once, np.zeros(len(names), np.int64), np.ones(1))
 
 
 def _alike(arm: str, y: Floats) -> str | None:

@@ -25,7 +25,7 @@ from app.study.analysis.ordinal import log_odds, superiority
 from app.study.analysis.outcome import Grid, page_grids, raters_in, raters_of, strata_of
 from app.study.analysis.pairs import pair_results
 from app.study.analysis.raters import quality, times
-from app.study.analysis.report import Analysis, Headline, RaterQuality, Sensitivity
+from app.study.analysis.report import Analysis, Blinding, Headline, Intruders, RaterQuality, Sensitivity
 from app.study.analysis.sensitivity import others, variants
 from app.study.analysis.tables import Tables, checked
 from app.study.analysis.verdict import scope_of, verdict
@@ -50,6 +50,7 @@ def analyse(
     trials = trial_grids(rows, strata_of(tables.items), design.names, raters, design.strata)
     core = assess(grids, design, _rng(seed, "headline"), resamples)
     intruders, asked = intruder_results(trials, design, _rng(seed, "intruders"), resamples)
+    blind = blinding(rows, tables.items, design, raters, _rng(seed, "blinding"), resamples)
     counted = _counted(grids, design)
     level = 1 - design.alpha
     trained, random = grids.get(design.trained or ""), grids.get(design.random or "")
@@ -91,12 +92,20 @@ def analyse(
         pairs=pair_results(rows, design, raters, _rng(seed, "pairs"), resamples),
         intruders=intruders,
         agreement=agreement(rows, grids, raters, level, _rng(seed, "agreement"), resamples),
-        blinding=blinding(rows, tables.items, design, raters, _rng(seed, "blinding"), resamples),
+        blinding=blind,
         raters=judged,
         times=times(rows),
         machine=agreement_with_machines(grids, tables.features, design),
-        warnings=tuple(_warnings(tables, design, judged, raters, grids)),
+        warnings=(*_warnings(tables, design, judged, raters, grids), *_of_parts(intruders, blind)),
     )
+
+
+def _of_parts(intruders: Intruders | None, blind: Blinding) -> Iterator[str]:
+    """What one part says that weakens all of them."""
+    if intruders:
+        yield from intruders.warnings
+    if blind.conditional.low is not None and blind.conditional.low > 0:
+        yield blind.verdict
 
 
 def _require_libraries() -> None:

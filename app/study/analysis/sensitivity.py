@@ -11,8 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from app.study.analysis.design import Design
-from app.study.analysis.headline import Core, assess
-from app.study.analysis.outcome import Grid, page_grids, raters_in
+from app.study.analysis.headline import MANY, Core, assess, many_dictionaries
+from app.study.analysis.outcome import CUT, Grid, page_grids, raters_in
 from app.study.analysis.report import RaterQuality, Variant
 from app.study.analysis.tables import Tables
 
@@ -34,8 +34,8 @@ def variants(
         code = None if found.reason else found.code(design)
         return Variant(name, title, count, found.gate, found.retention, found.difference, code)
 
-    def again(among: Mapping[str, Grid], cut: int = 4, drop_skips: bool = False) -> Core:
-        return assess(among, design, rng, resamples, cut, drop_skips)
+    def again(among: Mapping[str, Grid], cut: int = CUT, drop_skips: bool = False, dictionaries: bool = False) -> Core:
+        return assess(among, design, rng, resamples, cut, drop_skips, dictionaries)
 
     found = [
         of("declared", "As declared", core),
@@ -60,6 +60,9 @@ def variants(
     if any(len(grid.weight) > 1 for grid in grids.values()):
         merged = {name: grid.merged() for name, grid in grids.items()}
         found.append(of("unstratified", "All pages weigh alike, strata or not", again(merged)))
+    if any(many_dictionaries(grid) for grid in grids.values()):
+        title = f"Dictionaries drawn, not features, in arms with {MANY} or more"
+        found.append(of("dictionaries-drawn", title, again(grids, dictionaries=True)))
     return tuple(found)
 
 

@@ -37,7 +37,7 @@ def verdict(core: Core, intruder: Criterion | None, design: Design, raters: int)
 
 def _whom(scope: Scope, raters: int) -> str:
     if scope == "population":
-        return f"for raters at large, of whom {raters} took part"
+        return f"for raters at large ({raters} were counted)"
     return "for this one rater" if raters == 1 else f"for these {raters} raters"
 
 
