@@ -11,7 +11,10 @@ from app.errors import UserError
 from app.freeze import load_protocol, prepare
 from app.store.features import FeatureStore
 
+app = typer.Typer()
 
+
+@app.command(epilog="Example: dartboard study simulate demo/STUDY.toml --share random=0.5 --data rehearsal")
 def simulate(
     file: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file; docs/study-file.md explains it.")],
     raters: Annotated[

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from app.commands import Data, settings_for, study_store
-from app.commands.simulate import simulate
+from app.commands.simulate import app as simulate
 from app.errors import UserError
 from app.freeze import freeze, load_protocol
 from app.store.features import FeatureStore
@@ -16,7 +16,7 @@ from app.store.features import FeatureStore
 app = typer.Typer(no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="The study.")]
 
-app.command(epilog="Example: dartboard study simulate demo/STUDY.toml --share random=0.5 --data rehearsal")(simulate)
+app.add_typer(simulate)
 
 
 @app.command(epilog="Example: dartboard study new demo/STUDY.toml --if-missing")
