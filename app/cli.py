@@ -105,11 +105,37 @@ def serve(
 
 @app.command(epilog="Example: dartboard export demo --out ratings.csv")
 def export(
-    name: Annotated[str, typer.Argument(help="The study.")],
+    name: Annotated[str | None, typer.Argument(help="The study.")] = None,
     out: Annotated[Path | None, typer.Option(help="CSV file to write; the standard output where unset.")] = None,
+    neuronpedia: Annotated[
+        Path | None,
+        typer.Option(help="In place of a study, write the feature store to this folder, as Neuronpedia's bulk files."),
+    ] = None,
+    dictionary: Annotated[
+        list[str] | None, typer.Option(help="With --neuronpedia: a dictionary to write; all of them where unset.")
+    ] = None,
+    creator: Annotated[str, typer.Option(help="With --neuronpedia: who is named as the author.")] = "dartboard",
+    creator_id: Annotated[
+        str | None,
+        typer.Option(help="With --neuronpedia: the author's id there; the one that SAEDashboard writes where unset."),
+    ] = None,
+    release: Annotated[str, typer.Option(help="With --neuronpedia: the release's name.")] = "dartboard",
     data: Data = None,
 ) -> None:
     """Write a study's final ratings as CSV: one row a question; docs/export.md explains each column."""
+    if neuronpedia is not None:
+        from app.neuronpedia import DEFAULT_CREATOR, Creator, write_export
+        from app.store.features import FeatureStore
+
+        if name is not None or out is not None:
+            raise UserError("--neuronpedia writes the feature store, not a study: leave out the study and --out.")
+        author = Creator(creator, creator_id or DEFAULT_CREATOR)
+        store = FeatureStore(settings_for(data=data).feature_path)
+        for line in write_export(store, neuronpedia, author, release, dictionary or ()):
+            typer.echo(line, err=True)
+        return
+    if name is None:
+        raise UserError("Name the study to export, or write the features with --neuronpedia DIR.")
     from app.export import csv_text
 
     text = csv_text(study_store(settings_for(data=data)), name)
