@@ -50,7 +50,7 @@ def tables(parts: Sequence[tuple[str, Sequence[Check]]], replicates: int, seed: 
     ]
     for title, found in parts:
         lines += ["", f"### {title}", "", *table(found)]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n\n"
 
 
 def main() -> None:

@@ -3,8 +3,11 @@
 docs/simulation.md shows what the full run gave; `python -m docs.simulation` makes it anew.
 """
 
+import re
+
 import pytest
 
+from tests.serving import ROOT
 from tests.simulation import comparisons, headline, raters
 from tests.simulation.checks import FULL, Run, timed
 
@@ -26,10 +29,22 @@ QUICK: dict[Run, int] = {
 }
 
 
+ROW = re.compile(r"^\| (?P<what>[^|]+) \| (?P<value>-?[\d.]+) \| [^|]+ \| (?P<replicates>[\d,]+) \|", re.MULTILINE)
+SHOWN = {row["what"]: row for row in ROW.finditer((ROOT / "docs" / "simulation.md").read_text("utf-8"))}
+
+
 @pytest.mark.parametrize("run", QUICK, ids=lambda run: run.__name__)
 def test_a_few_replicates_are_near_the_band(run: Run) -> None:
+    """And what docs/simulation.md shows of the same check is within it."""
     for check in timed(run, QUICK[run], seed=1):
         assert check.nearly(), check
+        assert check.low - 5e-4 <= float(SHOWN[check.what]["value"]) <= check.high + 5e-4, check
+
+
+def test_the_page_shows_full_runs() -> None:
+    assert len(SHOWN) >= 40
+    assert min(int(row["replicates"].replace(",", "")) for row in SHOWN.values()) >= 200
+    assert "none outside of its band" in (ROOT / "docs" / "simulation.md").read_text("utf-8")
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -11,10 +11,10 @@ import pytest
 from app.codebook import ITEMS, RATERS, RATINGS
 from app.errors import UserError
 from app.simulate import fill, simulated_tables, supposed, tokens
-from app.store.study import StudyStore
+from app.store.study import RaterProgress, StudyStore
 from app.study.analysis.tables import Tables
 from app.study.protocol import Protocol
-from app.study.simulated import as_simulated, is_simulated
+from app.study.simulated import SOURCE, as_simulated, is_simulated
 from app.study.simulated.arrays import LEFT, pairs, scores
 from app.study.simulated.items import as_drawn, made_up
 from app.study.simulated.people import EXPLANATION
@@ -219,6 +219,13 @@ def test_a_truth_for_every_arm_is_supposed() -> None:
     assert "null-pages" not in truth.found
     with pytest.raises(UserError, match="no arm “randm” in this study; its arms are trained, random, null-pages"):
         supposed(PROTOCOL, {"randm": 0.3})
+
+
+def test_the_admins_page_has_words_for_every_source() -> None:
+    template = (ROOT / "templates" / "admin" / "rater.html").read_text("utf-8")
+    sources = get_args(RaterProgress.__annotations__["source"])
+    assert SOURCE in sources
+    assert [source for source in sources if f'"{source}": "' not in template] == []
 
 
 def test_single_tokens_are_as_many_as_were_drawn() -> None:
