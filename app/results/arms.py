@@ -79,7 +79,7 @@ def shares(analysis: Analysis) -> Section:
             "feature. The large points are the arms' means, with their intervals.",
         ),
         (Chart("arms", "Share of interpretable pages, by arm", summary, spec, table),) if known else (),
-        (pages,) if known else (table,),
+        (pages,) if known else (table, pages),
         warnings(arm.interpretable for arm in arms),
     )
 

@@ -91,7 +91,7 @@ def _rating(analysis: Analysis, protocol: Protocol) -> Iterator[str]:
 
 
 def _analysis(analysis: Analysis, protocol: Protocol) -> Iterator[str]:
-    design, aim = analysis.design, protocol.estimand
+    design, aim, null = analysis.design, protocol.estimand, protocol.null_arm
     yield (
         "The outcome of a page is the share of its raters who scored it 4 or 5, skips counted as lower; an arm's "
         "is the mean over its "
@@ -99,12 +99,12 @@ def _analysis(analysis: Analysis, protocol: Protocol) -> Iterator[str]:
     )
     if aim:
         yield (
-            f"Declared beforehand: the study is assessable if {aim.trained} exceeds {design.null} by more than "
+            f"Declared beforehand: the study is assessable if {aim.trained} exceeds {null} by more than "
             f"{100 * design.gate:g} points; {aim.random} keeps {design.retention:.0%} of that gain if the lower "
             f"one-sided "
             f"{1 - design.alpha:.0%} bound of π({aim.random}) − {design.retention:g} π({aim.trained}) − "
             f"{1 - design.retention:.2g} "
-            f"π({design.null}) exceeds 0; the arms are equivalent if the {1 - 2 * design.alpha:.0%} interval of "
+            f"π({null}) exceeds 0; the arms are equivalent if the {1 - 2 * design.alpha:.0%} interval of "
             f"their difference lies "
             f"within ±{100 * design.equivalence:g} points (two one-sided tests, Schuirmann 1987). The ratio of "
             f"gains is given with "

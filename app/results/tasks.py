@@ -82,7 +82,7 @@ def intruders(analysis: Analysis) -> Section | None:
             Column("answers", "Answers", "whole"),
             Column("skips", "Skipped", "whole"),
             Column("found", "Found", "share"),
-            *(Column(f"found_{name}", f"… {name} third", "share") for name in thirds),
+            *(Column(f"third_{name}", f"… {name} third", "share") for name in thirds),
         ),
         tuple(
             (
