@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Depends
 from fastapi.openapi.utils import get_openapi
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from app import __version__
 from app.api import answer_json
@@ -49,6 +49,11 @@ class ApiTryPage:
 @router.get("/openapi.json")
 def openapi(request: Request) -> Response:
     return answer_json(request, document())
+
+
+@router.get("")
+def api_page() -> Response:
+    return RedirectResponse("/api/docs", 303)
 
 
 @router.get("/docs")

@@ -19,23 +19,27 @@ WEIGHTS = "weights"  # beside a store: see pipeline.weights
 
 @dataclass(frozen=True, slots=True)
 class HitBytes:
-    """What hits and contexts take in a store, all features, and those alone that have as many hits as are wanted."""
+    """What hits and contexts take in a store, all features, and those alone that have as many hits as are wanted.
+
+    `search`: what they take once more to be searched, by text and by context.
+    """
 
     features: int
     hits: int
     contexts: int
+    search: int
     full_features: int
     full_hits: int
 
     @property
     def each(self) -> float:
         """Bytes a feature."""
-        return (self.hits + self.contexts) / self.features
+        return (self.hits + self.contexts + self.search) / self.features
 
     @property
     def each_full(self) -> float:
-        """Bytes a feature whose pages are full, with its part of the contexts, which all features share."""
-        return self.full_hits / max(self.full_features, 1) + self.contexts / self.features
+        """Bytes a feature whose pages are full, with its part of what all features share."""
+        return self.full_hits / max(self.full_features, 1) + (self.contexts + self.search) / self.features
 
 
 def hit_bytes(path: Path, top: int, quantiles: int) -> HitBytes:
@@ -44,6 +48,8 @@ def hit_bytes(path: Path, top: int, quantiles: int) -> HitBytes:
     try:
         (features,) = connection.execute("SELECT count(*) FROM feature").fetchone()
         (contexts,) = connection.execute("SELECT sum(length(tokens) + length(masked)) FROM context").fetchone()
+        (text,) = connection.execute("SELECT sum(length(block)) FROM context_text_data").fetchone()
+        (features_there,) = connection.execute("SELECT sum(length(blob)) FROM context_feature").fetchone()
         found: Counter[bool] = Counter()
         sizes: Counter[bool] = Counter()
         for (blob,) in connection.execute("SELECT blob FROM hit"):
@@ -53,7 +59,7 @@ def hit_bytes(path: Path, top: int, quantiles: int) -> HitBytes:
             sizes[full] += len(blob)
     finally:
         connection.close()
-    return HitBytes(features, sizes.total(), contexts, found[True], sizes[True])
+    return HitBytes(features, sizes.total(), contexts, text + (features_there or 0), found[True], sizes[True])
 
 
 def finished(path: Path, key: str) -> bool:
