@@ -12,10 +12,12 @@ import pytest
 
 from app.errors import UserError
 from app.simulate import simulated_tables
+from app.study.analysis.crossed import crossed_log_odds
 from app.study.analysis.design import Design
 from app.study.analysis.figures import Figure
 from app.study.analysis.headline import Core, assess, fieller
-from app.study.analysis.outcome import Grid, Unit, raters_of
+from app.study.analysis.ordinal import log_odds
+from app.study.analysis.outcome import Grid, Unit, page_grids, raters_of
 from app.study.analysis.pairs import pair_results
 from app.study.analysis.report import Analysis, Criterion, Pairs
 from app.study.analysis.run import analyse
@@ -347,8 +349,24 @@ def test_what_is_no_export_of_a_revealed_study_is_refused() -> None:
     with pytest.raises(UserError, match="lacks the columns item, task"):
         rows = [{key: cell for key, cell in row.items() if key not in ("task", "item")} for row in study().ratings]
         analyse(replace(study(), ratings=rows))
+    with pytest.raises(UserError, match="value is 'sae', which is no arm to guess"):
+        analyse(having(lambda row: row["task"] == "guess", {"value": "sae"}))
     for stratum in ("{", "[1]", '{"decile": "x"}', '{"decile": -1}'):
         with pytest.raises(UserError, match="items, row 1: stratum"):
             analyse(replace(study(), items=[{**row, "stratum": stratum} for row in study().items]))
     with pytest.raises(UserError, match="is no page"):
         analyse(replace(study(), items=[{**row, "content": "{}"} for row in study().items]))
+
+
+@pytest.mark.slow
+def test_the_crossed_model_finds_the_order_of_the_arms() -> None:
+    tables = study(40)
+    assert tables.protocol is not None
+    design = Design.of(tables.protocol)
+    grids = page_grids(tables, design.names, raters_of(tables.ratings))
+    found = crossed_log_odds(grids, design, seed=0, level=0.95)
+    once = log_odds(grids, design, 0.95)
+    assert found.value is not None and found.low is not None and found.high is not None and once.value is not None
+    assert found.low < found.value < found.high and found.warning is None
+    assert found.value < once.value < 0  # random effects stretch the scale that they leave
+    assert crossed_log_odds(grids, replace(design, random="nobody"), seed=0, level=0.95).value is None

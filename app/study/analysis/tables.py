@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.errors import UserError
-from app.study.answers import CHOICES, HIGHEST, LOWEST, PIECES, SKIPS
+from app.study.answers import CHOICES, HIGHEST, LOWEST, PIECES, SKIPS, UNKNOWN
 from app.study.intruders import THIRDS
 from app.study.protocol import Protocol
 
@@ -104,6 +104,8 @@ def _check_ratings(tables: Tables) -> None:
             raise _fault(
                 "ratings", number, f"arm is {sorted(map(str, shown - arms))[0]!r}, which the protocol does not have"
             )
+        if arms is not None and row["task"] == "guess" and row["value"] not in (*arms, UNKNOWN):
+            raise _fault("ratings", number, f"value is {row['value']!r}, which is no arm to guess")
         if of_item and row["item"] not in of_item:
             raise _fault("ratings", number, f"item is {row['item']!r}, which is not in items")
         if of_item and shown != of_item[row["item"]]:
