@@ -100,8 +100,11 @@ def _add(
 
 @compiled
 def _odds(count: int, total: int, share: float, weight: float) -> float:
-    """Log of how much more often a token stands here than in the text at large; `weight` occurrences speak for none."""
-    return float(np.log((count + weight * share) / ((total + weight) * share)))
+    """Log of how much more often a token stands here than in the text at large; `weight` occurrences speak for none.
+
+    In this form all tokens that are not seen here are worth exactly the same.
+    """
+    return float(np.log((count / share + weight) / (total + weight)))
 
 
 @compiled

@@ -17,7 +17,7 @@ from pipeline.scores.llm.cache import Cache, Reply
 from pipeline.scores.llm.prompts import Message
 
 ATTEMPTS = 6
-FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0  # seconds, before the second attempt and before any
+LONGEST_WAIT = 60.0  # seconds
 CHARACTERS = 3  # of a token, at least, nearly always: what a request is reckoned to take before it is sent
 OVERHEAD = 32  # tokens of a chat's own marks
 AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
@@ -36,6 +36,7 @@ class Endpoint:
     key: str | None = None
     timeout: float = 120.0  # seconds
     concurrency: int = 4
+    first_wait: float = 0.5  # seconds, about, before the second attempt; twice as long before each further one
 
 
 @dataclass(slots=True)
@@ -56,8 +57,8 @@ class Spent:
 class Client:
     """An asynchronous context: connections are kept open within. `cap`: tokens in all."""
 
-    def __init__(self, endpoint: Endpoint, cache: Cache, cap: int, first_wait: float = FIRST_WAIT) -> None:
-        self.endpoint, self.cache, self.cap, self.first_wait = endpoint, cache, cap, first_wait
+    def __init__(self, endpoint: Endpoint, cache: Cache, cap: int) -> None:
+        self.endpoint, self.cache, self.cap = endpoint, cache, cap
         self.spent = Spent()
         self._room = asyncio.Semaphore(endpoint.concurrency)
         headers = {} if endpoint.key is None else {"Authorization": f"Bearer {endpoint.key}"}
@@ -103,7 +104,7 @@ class Client:
     async def _send(self, request: dict[str, Any]) -> Reply:
         address, reason = f"{self.endpoint.url.rstrip('/')}/chat/completions", ""
         for attempt in range(ATTEMPTS):
-            wait = min(self.first_wait * 2**attempt, LONGEST_WAIT) * (0.5 + random.random())
+            wait = min(self.endpoint.first_wait * 2**attempt, LONGEST_WAIT) * (0.5 + random.random())
             try:
                 self.spent.requests += 1
                 answer = await self._http.post(address, json=request)

@@ -84,7 +84,7 @@ def explain_store(source: Source, request: Request, endpoint: Endpoint, stages: 
     prompts, answers = Prompts.load(), Cache(cache)
     try:
         with stages.stage("explanations", len(features), "features") as advance:
-            found, spent, failure = asyncio.run(_all(features, prompts, endpoint, answers, request.cap, advance))
+            found, spent, failure = asyncio.run(ask_all(features, prompts, endpoint, answers, request.cap, advance))
     finally:
         answers.close()
     if found:
@@ -125,7 +125,7 @@ def _asked(source: Source, block: Block, text: SiteText, request: Request) -> li
 Done = tuple[Feature, list[Judged]]
 
 
-async def _all(
+async def ask_all(
     features: Sequence[Feature], prompts: Prompts, endpoint: Endpoint, cache: Cache, cap: int, advance: Advance
 ) -> tuple[list[Done], Spent, Exception | None]:
     """Those that were done, in order, what they took, and what stopped the others, if anything did."""
@@ -172,11 +172,19 @@ async def _judge(asking: Asking, prompts: Prompts, client: Client) -> Judged:
     if judged.text:
         tasks += [("detection", asking.detection, _balanced), ("fuzzing", asking.fuzzing, _balanced)]
     for task, questions, value in tasks:
-        waiting: list[Awaitable[list[float]]] = [ask(task, question) for question in questions]
-        right = [one for part in await asyncio.gather(*waiting) for one in part]
+        right = [one for part in await _together([ask(task, question) for question in questions]) for one in part]
         if right:
             judged.scores[NAMES[task]] = value(right, [one for question in questions for one in question.right])
     return judged
+
+
+async def _together(waiting: Sequence[Awaitable[list[float]]]) -> list[list[float]]:
+    """All of them, or the first failure, once none is under way any more: what is being paid for is kept."""
+    found = await asyncio.gather(*waiting, return_exceptions=True)
+    for one in found:
+        if isinstance(one, BaseException):
+            raise one
+    return [one for one in found if not isinstance(one, BaseException)]
 
 
 def _mean(right: Sequence[float], _: Sequence[int]) -> float:
