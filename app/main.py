@@ -17,6 +17,7 @@ from app.admin import router as admin
 from app.api import router as api
 from app.api_docs import router as api_docs
 from app.browse import router as browse
+from app.browse.features import ROUTES as feature_routes
 from app.computing import Computing
 from app.error_pages import install_error_pages, raised, too_large
 from app.live import Live
@@ -61,6 +62,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now, token: TokenSource
     app.state.live_limit = RateLimit(LIVE_QUESTIONS)
     app.add_middleware(OriginCheck, refuse=raised)
     install_error_pages(app)
+    app.router.routes.extend(feature_routes)
     for router in ROUTERS:
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=static_directory()), name="static")

@@ -109,6 +109,7 @@ def environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(asset_directory("templates")),
         autoescape=True,
+        auto_reload=False,  # asking the disk at each page whether a template has changed takes longer than the page
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -47,15 +46,17 @@ class SecurityHeaders:
 
     def __init__(self, app: ASGIApp, *, https: bool) -> None:
         self.app = app
-        self.headers = HEADERS | ({"Strict-Transport-Security": "max-age=31536000"} if https else {})
+        headers = HEADERS | ({"Strict-Transport-Security": "max-age=31536000"} if https else {})
+        self.headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        self.names = frozenset(name for name, _ in self.headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in self.headers.items():
-                    headers[name] = value
-                headers.setdefault("Cache-Control", cache_control(scope, message["status"]))
+                given = [pair for pair in message["headers"] if pair[0] not in self.names]
+                message["headers"] = given + self.headers
+                if all(name != b"cache-control" for name, _ in given):
+                    message["headers"].append((b"cache-control", cache_control(scope, message["status"]).encode()))
             await send(message)
 
         await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)

@@ -8,13 +8,17 @@
 A rater's session passes no other guard: what the other pages show would unblind it.
 """
 
+from functools import lru_cache
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import Depends
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.errors import Forbidden, LoginNeeded
+from app.memo import memo
 from app.settings import LOOPBACK, Settings
 from app.state import state
 from app.store.study import Rater, Session
@@ -52,7 +56,11 @@ def _set_cookie(response: Response, value: str, seconds: int, settings: Settings
 
 def current_session(request: Request) -> Session | None:
     token = session_token(request)
-    return state(request).study.session(token) if token else None
+    if not token:
+        return None
+    study = state(request).study
+    found = memo(study).ask(("session", token), lambda: study.session(token))
+    return found if found is not None and found.expires_at > study.clock() else None
 
 
 CurrentSession = Annotated[Session | None, Depends(current_session)]
@@ -67,8 +75,30 @@ def require_staff(request: Request, session: CurrentSession) -> Session | None:
 
 def browsing_is_open(request: Request) -> bool:
     """The address is compared too: a site elsewhere may point its own name at this computer (DNS rebinding)."""
-    local = state(request).settings.loopback_only and request.url.hostname in LOOPBACK
-    return local and not state(request).study.any_open()
+    study = state(request).study
+    local = state(request).settings.loopback_only and host_of(request) in LOOPBACK
+    return local and not memo(study).ask("any open", study.any_open)
+
+
+def host_of(request: Request) -> str | None:
+    """The name by which this server was asked, without its port."""
+    asked = request.headers.get("host")
+    return request.url.hostname if asked is None else parsed_host(asked)
+
+
+@lru_cache(maxsize=256)
+def parsed_host(asked: str) -> str | None:
+    try:
+        return urlsplit(f"//{asked}").hostname
+    except ValueError:
+        return None
+
+
+async def staff(request: Request) -> Session | None:
+    """As `require_staff`, for routes that stand outside FastAPI's, and that must be fast."""
+    if memo(state(request).study).fast:
+        return require_staff(request, current_session(request))
+    return await run_in_threadpool(lambda: require_staff(request, current_session(request)))
 
 
 def require_login(session: CurrentSession) -> Session:

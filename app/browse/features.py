@@ -9,22 +9,28 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter
 from markupsafe import Markup
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
 from app.browse.compare import natural
-from app.browse.feature_body import feature_parts
+from app.browse.feature_body import feature_parts, scores_stamp
 from app.browse.lookup import current_store, feature_url, find_dictionary, find_feature, site_of
 from app.browse.markdown import feature_markdown
-from app.browse.owner import owner_of
+from app.browse.memory import remembered
+from app.browse.owner import owner_name
 from app.browse.ratings import RatedLine, rated
 from app.browse.rows import FIFTHS, GROUPS, Look, Row, random_rows, rows, shown_above
 from app.errors import NotFound, Unprocessable
-from app.render import render
+from app.memo import memo
+from app.render import render, wants_fragment
+from app.sessions import staff
 from app.state import state
 from app.store.features import Dictionary, Feature, FeatureStore, Site
 from app.store.packing import Group
 from app.store.shelf import LONGEST_NOTE, Kept, Shelf
+from app.store.study import Session
 
 router = APIRouter(prefix="/dictionaries/{name}/features/{index}")
 RANDOM = "Random contexts"
@@ -64,13 +70,25 @@ class GroupPage:
     again: str | None  # the address of another draw
 
 
-@router.get("")
-def feature_page(request: Request, name: str, index: str) -> Response:
-    store = current_store(request)
-    dictionary = find_dictionary(store, name)
-    feature = find_feature(store, dictionary, index)
+async def feature_page(request: Request) -> Response:
+    """The page as it was made before, unless its reader, the feature store or the study store has changed since."""
+    session = await staff(request)
+    known, store = memo(state(request).study), current_store(request)
+    if not known.fast:
+        return await run_in_threadpool(made_page, request, session)
+    who, query = owner_name(session), request.scope["query_string"]
+    key = ("page", known.version, scores_stamp(store), who, request.scope["path"], query)
+    (body,) = remembered(store, key, lambda: (bytes(made_page(request, session).body),))
+    return html(body)
+
+
+def made_page(request: Request, session: Session | None) -> Response:
+    store, study = current_store(request), state(request).study
+    dictionary = find_dictionary(store, request.path_params["name"])
+    feature = find_feature(store, dictionary, request.path_params["index"])
     upper, lower = feature_parts(store, dictionary, feature, wants_numbers(request))
-    owner, study = owner_of(request), state(request).study
+    owner = owner_name(session)
+    known, place = memo(study), (dictionary.name, feature.index)
     context = FeaturePage(
         dictionary=dictionary,
         site=site_of(store, dictionary),
@@ -79,19 +97,32 @@ def feature_page(request: Request, name: str, index: str) -> Response:
         steps=steps(dictionary, feature),
         upper=upper,
         lower=lower,
-        kept=Shelf(study).kept(owner, dictionary.name, feature.index) if owner is not None else None,
+        kept=known.ask(("kept", owner, *place), lambda: Shelf(study).kept(owner, *place))
+        if owner is not None
+        else None,
         longest_note=LONGEST_NOTE,
-        rated=rated(study, store, dictionary, feature),
+        rated=known.ask(("rated", store, *place), lambda: rated(study, store, dictionary, feature)),
     )
     return render(request, "browse/feature.html", context)
 
 
-@router.get("/groups/{group}")
-def group_page(request: Request, name: str, index: str, group: str) -> Response:
+async def group_page(request: Request) -> Response:
+    await staff(request)
+    key = ("group", wants_fragment(request), request.scope["path"], request.scope["query_string"])
+    (body,) = remembered(current_store(request), key, lambda: (bytes(made_group(request).body),))
+    return html(body)
+
+
+def html(body: bytes) -> Response:
+    return Response(body, headers={"Vary": "HX-Request"}, media_type="text/html")
+
+
+def made_group(request: Request) -> Response:
     """`from` and `seed` in the address: the first context of the top ones to show, and which random ones."""
     store = current_store(request)
-    dictionary = find_dictionary(store, name)
-    feature = find_feature(store, dictionary, index)
+    group = request.path_params["group"]
+    dictionary = find_dictionary(store, request.path_params["name"])
+    feature = find_feature(store, dictionary, request.path_params["index"])
     numbers = wants_numbers(request)
     page = GroupPage(dictionary, feature, feature_url(dictionary, feature.index), RANDOM, feature.max, (), None)
     if group == "random":
@@ -141,3 +172,9 @@ def steps(dictionary: Dictionary, feature: Feature) -> Steps:
         feature_url(dictionary, before) if before >= 0 else None,
         feature_url(dictionary, after) if after < dictionary.m else None,
     )
+
+
+ROUTES = (  # outside FastAPI's, whose dependencies take longer than the page; each calls `staff` itself
+    Route("/dictionaries/{name}/features/{index}", feature_page),
+    Route("/dictionaries/{name}/features/{index}/groups/{group}", group_page),
+)

@@ -4,11 +4,15 @@ from starlette.requests import Request
 
 from app.errors import LoginNeeded
 from app.sessions import current_session
+from app.store.study import Session
 
 
 def owner_of(request: Request) -> str | None:
     """None where nobody is signed in, as on a computer that everybody at it may browse."""
-    session = current_session(request)
+    return owner_name(current_session(request))
+
+
+def owner_name(session: Session | None) -> str | None:
     return session.name if session is not None and session.role is not None else None
 
 
