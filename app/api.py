@@ -82,12 +82,13 @@ def list_features(request: Request, name: str) -> Response:
         starred=Shelf(state(request).study).starred(owner, dictionary.name) if owner else None,
     )
     following = listing.query(page=listing.page + 1) if listing.page < page.pages else None
+    known = store.some(dictionary.id, page.indices)
     found = m.FeatureList(
         total=page.total,
         page=listing.page,
         pages=page.pages,
         next=f"/api/dictionaries/{dictionary.name}/features{following}" if following else None,
-        features=[m.FeatureRow(**m.figures(feature)) for feature in page.features],
+        features=[m.FeatureRow(**m.figures(known[index])) for index in page.indices],
     )
     return answer(request, found)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.store.packing import GROUPS, UNIT, Group, HitColumns, PackedHit, pack, unpack, unpack_contexts
+from app.store.packing import GROUPS, UNIT, Group, HitColumns, PackedHit, pack, unpack, unpack_contexts, unpack_first
 
 Hit = tuple[int, int, dict[int, float]]  # feature, context, activations by position
 
@@ -55,6 +55,7 @@ def test_every_group_comes_back(given_hits: tuple[list[Hit], dict[Group, list[in
         for group, places in groups.items():
             wanted = [place for place in places if hits[place][0] == feature]
             found = unpack(blob, group)
+            assert unpack_first(blob, group) == (found[0] if found else None)
             assert [hit.context for hit in found] == [hits[place][1] for place in wanted]
             for hit, place in zip(found, wanted, strict=True):
                 tokens = hits[place][2]

@@ -4,20 +4,22 @@ import json
 from dataclasses import dataclass
 
 from fastapi import APIRouter
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from app.browse.charts import Gauge, gauge, kept_gauge
 from app.browse.curves import Curve, curves
+from app.browse.lines import feature_lines
 from app.browse.listing import STATES, FeaturePage, Listing, feature_page
 from app.browse.lookup import current_store, feature_url, find_dictionary, random_feature, site_of
+from app.browse.memory import remembered
 from app.browse.neighbours import Compared, CosineCurve, compared, cosine_curves, random_beside
 from app.browse.owner import owner_of
 from app.browse.scored import Beside, scores_beside
 from app.browse.shapes import Shape, shape
-from app.browse.thumbs import Thumb, thumbs
 from app.errors import NotFound
-from app.render import render, wants_fragment
+from app.render import render, render_blocks, wants_fragment
 from app.state import state
 from app.store.features import Dictionary, FeatureStore, Site
 from app.store.scores import Score
@@ -51,6 +53,7 @@ SCORE = Column("score", "Score", True)
 class About:
     """What the page says above and below the list."""
 
+    dictionary: Dictionary
     site: Site
     kept: Gauge
     recovered: Gauge
@@ -67,10 +70,11 @@ class About:
 @dataclass(frozen=True, slots=True)
 class DictionaryPage:
     dictionary: Dictionary
-    about: About | None  # None where htmx asks for the list alone
+    upper: Markup  # what stands above the list and below it; empty where htmx asks for the list alone
+    lower: Markup
     columns: tuple[Column, ...]
     found: FeaturePage
-    thumbs: dict[int, Thumb]
+    lines: dict[int, Markup]
     starred: frozenset[int] | None  # None where nobody is signed in
     scored: Beside
     scores: dict[int, Score]  # of the chosen measure, by feature
@@ -88,12 +92,14 @@ def dictionary_page(request: Request, name: str) -> Response:
     owner, scored = owner_of(request), scores_beside(store)
     starred = Shelf(state(request).study).starred(owner, dictionary.name) if owner else None
     found = feature_page(store, dictionary, listing, measures=scored.titles, starred=starred)
+    upper, lower = (Markup(), Markup()) if wants_fragment(request) else about_parts(store, dictionary)
     context = DictionaryPage(
         dictionary=dictionary,
-        about=None if wants_fragment(request) else about(store, dictionary),
+        upper=upper,
+        lower=lower,
         columns=(*COLUMNS, SCORE) if listing.score else COLUMNS,
         found=found,
-        thumbs=thumbs(store, dictionary.id, found.features),
+        lines=feature_lines(store, dictionary, found.indices),
         starred=starred,
         scored=scored,
         scores=scores_shown(scored, dictionary, found),
@@ -105,14 +111,23 @@ def scores_shown(scored: Beside, dictionary: Dictionary, found: FeaturePage) -> 
     """By feature of the page, its score of the measure that the list asks for."""
     if found.listing.score is None or scored.scores is None:
         return {}
-    known = scored.scores.some(dictionary.id, [feature.index for feature in found.features])
+    known = scored.scores.some(dictionary.id, list(found.indices))
     return {index: one for index, some in known.items() for one in some if one.measure == found.listing.score}
+
+
+def about_parts(store: FeatureStore, dictionary: Dictionary) -> tuple[Markup, Markup]:
+    def make() -> tuple[Markup, ...]:
+        return render_blocks("browse/_about.html", about(store, dictionary), "upper", "lower")
+
+    upper, lower = remembered(store, ("about", dictionary.id), make)
+    return upper, lower
 
 
 def about(store: FeatureStore, dictionary: Dictionary) -> About:
     counted = store.states(dictionary.id)
     random = random_beside(store, dictionary)
     return About(
+        dictionary=dictionary,
         site=site_of(store, dictionary),
         kept=kept_gauge(dictionary),
         recovered=gauge("Cross-entropy recovered", dictionary.ce_recovered),

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from app.errors import LoginNeeded, NotFound, Unprocessable
 from app.render import figure, share
-from app.store.features import SORTS, Dictionary, Feature, FeatureFilter, FeatureStore
+from app.store.features import SORTS, Dictionary, FeatureFilter, FeatureStore
 
 PAGE_SIZE = 50
 STATES = ("live", "rare", "never", "dead")
@@ -152,18 +152,18 @@ class FeaturePage:
     """One page of a listing, with the numbers that a table or a client needs to say where it stands."""
 
     listing: Listing
-    features: tuple[Feature, ...]
+    indices: tuple[int, ...]
     total: int
     pages: int
 
     @property
     def first(self) -> int:
         """Rank of the first feature on this page, from 1; 0 on an empty page."""
-        return (self.listing.page - 1) * PAGE_SIZE + 1 if self.features else 0
+        return (self.listing.page - 1) * PAGE_SIZE + 1 if self.indices else 0
 
     @property
     def last(self) -> int:
-        return (self.listing.page - 1) * PAGE_SIZE + len(self.features)
+        return (self.listing.page - 1) * PAGE_SIZE + len(self.indices)
 
 
 def feature_page(
@@ -174,7 +174,7 @@ def feature_page(
     measures: Collection[str] = (),
     starred: frozenset[int] | None = None,
 ) -> FeaturePage:
-    """The features of one page. `measures`: those that features can be listed by; `starred`: None where nobody is signed in.
+    """One page of a list. `measures`: those that features can be listed by; `starred`: None where nobody is signed in.
 
     Raises NotFound for a page after the last, Unprocessable for a score that there is not, LoginNeeded for nobody's stars.
     """
@@ -193,7 +193,7 @@ def feature_page(
             f"There is no page {listing.page} of this list; the last is {pages}.",
             nearest=f"/dictionaries/{dictionary.name}{listing.query(page=pages)}",
         )
-    features = store.features(
+    indices = store.indices(
         dictionary.id,
         where=where,
         sort=listing.sort,
@@ -201,4 +201,4 @@ def feature_page(
         limit=PAGE_SIZE,
         offset=(listing.page - 1) * PAGE_SIZE,
     )
-    return FeaturePage(listing, tuple(features), total, pages)
+    return FeaturePage(listing, tuple(indices), total, pages)

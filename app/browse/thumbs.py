@@ -1,12 +1,13 @@
 """A feature's strongest context in one line of a list: a few tokens around the peak, aligned at it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from app.render import token_row
-from app.store.features import Context, Feature, FeatureStore
+from app.store.feature_rows import FeatureLine, leading
+from app.store.features import Feature, FeatureStore
 from app.store.packing import PackedHit
 from app.study.content import level
 
@@ -22,18 +23,17 @@ class Thumb:
     right: Markup
 
 
-def thumbs(store: FeatureStore, dictionary_id: int, features: Iterable[Feature]) -> dict[int, Thumb]:
+def thumbs(store: FeatureStore, dictionary_id: int, features: Iterable[Feature | FeatureLine]) -> dict[int, Thumb]:
     """By number, a thumbnail of each of these features that has a context: two queries, however many they are."""
     scales = {feature.index: feature.max for feature in features}
-    hits = store.leading(dictionary_id, scales)
-    contexts = store.contexts({hit.context for hit in hits.values()})
-    return {index: thumb(hit, contexts[hit.context], scales[index]) for index, hit in hits.items()}
+    found = leading(store, dictionary_id, scales)
+    return {index: thumb(hit, context.tokens, scales[index]) for index, (hit, context) in found.items()}
 
 
-def thumb(hit: PackedHit, context: Context, scale: float) -> Thumb:
+def thumb(hit: PackedHit, text: Sequence[str], scale: float) -> Thumb:
     """`scale`: the activation of the strongest colour."""
     start, end = max(hit.peak - BEFORE, 0), hit.peak + 1 + AFTER
-    tokens = [token.translate(INLINE) for token in context.tokens[start:end]]
+    tokens = [token.translate(INLINE) for token in text[start:end]]
     levels = [0] * len(tokens)
     for position, value in zip(hit.positions, hit.values, strict=True):
         if start <= position < end and value > 0:

@@ -9,8 +9,9 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from app.store.feature_schema import FEATURE_FIGURES
 from app.store.features import FeatureStore
-from app.store.packing import GROUPS, Group, HitArrays, group_sizes, unpack_arrays
+from app.store.packing import GROUPS, Group, HitArrays, PackedHit, group_sizes, unpack_arrays, unpack_first
 
 BLOB = "SELECT blob FROM hit WHERE dictionary_id = ? AND feature = ?"
 CONTEXTS = (
@@ -29,6 +30,27 @@ class Glance:
     index: int
     state: str
     top_token: str
+
+
+LINES = (
+    'SELECT "index", state, top_token, single_token, frequency, max, mean, peak_entropy FROM feature INDEXED BY '
+    f'{FEATURE_FIGURES} WHERE dictionary_id = ? AND "index" IN ({{}})'
+)
+LEADING = "SELECT feature, blob FROM hit WHERE dictionary_id = ? AND feature IN ({})"
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureLine:
+    """A feature as a list shows it: all of it stands in one index."""
+
+    index: int
+    state: str
+    top_token: str
+    single_token: bool
+    frequency: float
+    max: float
+    mean: float
+    peak_entropy: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +101,24 @@ def glances(store: FeatureStore, wanted: Mapping[int, Collection[int]]) -> dict[
             rows = cursor.execute(GLANCES.format(", ".join("?" * len(indices))), (dictionary_id, *sorted(indices)))
             found.update({(dictionary_id, row[0]): Glance(*row) for row in rows})
     return found
+
+
+def lines(store: FeatureStore, dictionary_id: int, indices: Collection[int]) -> dict[int, FeatureLine]:
+    """By number."""
+    with reading(store) as cursor:
+        rows = cursor.execute(LINES.format(", ".join("?" * len(indices))), (dictionary_id, *indices))
+        return {row[0]: FeatureLine(*row) for row in rows}
+
+
+def leading(
+    store: FeatureStore, dictionary_id: int, indices: Collection[int]
+) -> dict[int, tuple[PackedHit, ShownContext]]:
+    """The strongest hit of each of these features that has any, with its context, by number."""
+    with reading(store) as cursor:
+        rows = cursor.execute(LEADING.format(", ".join("?" * len(indices))), (dictionary_id, *indices)).fetchall()
+        hits = {index: hit for index, blob in rows if (hit := unpack_first(blob, "top"))}
+        contexts = _contexts(cursor, sorted({hit.context for hit in hits.values()}))
+    return {index: (hit, contexts[hit.context]) for index, hit in hits.items()}
 
 
 def _contexts(cursor: Any, ids: Sequence[int]) -> dict[int, ShownContext]:

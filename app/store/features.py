@@ -19,7 +19,7 @@ from app.errors import NotFound, UserError
 from app.store import feature_schema as t
 from app.store import score_schema
 from app.store.digest import rows_digest
-from app.store.packing import Group, PackedHit, unpack, unpack_at, unpack_related
+from app.store.packing import Group, PackedHit, unpack, unpack_at, unpack_first, unpack_related
 
 State = Literal["live", "rare", "never", "dead"]
 """`rare`: fires in too few contexts for a page. `never`: fired on no token of this corpus. `dead`: no text makes it fire
@@ -310,7 +310,22 @@ class FeatureStore:
         limit: int | None = None,
         offset: int = 0,
     ) -> list[Feature]:
-        """Those that pass a filter, in order: found in an index, which is narrow, and only then read by key.
+        """Those that pass a filter, in order: found in an index, which is narrow, and only then read by key."""
+        found = self.indices(dictionary_id, where=where, sort=sort, descending=descending, limit=limit, offset=offset)
+        known = self.some(dictionary_id, found)
+        return [known[index] for index in found]
+
+    def indices(
+        self,
+        dictionary_id: int,
+        *,
+        where: FeatureFilter = FeatureFilter(),
+        sort: str = "index",
+        descending: bool = False,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[int]:
+        """The numbers of those that pass a filter, in order.
 
         Of equals the one with the smaller number comes first, or last where the order is descending: as an index is read.
         """
@@ -322,10 +337,7 @@ class FeatureStore:
             .offset(offset)
         )
         with self.engine.connect() as connection:
-            found = list(connection.execute(wanted).scalars())
-            query = select(t.feature).where(f.dictionary_id == dictionary_id, f.index.in_(listed(found)))
-            rows = {row.index: row for row in connection.execute(query)}
-        return [Feature(**rows[index]._mapping) for index in found]
+            return list(connection.execute(wanted).scalars())
 
     def count(self, dictionary_id: int, where: FeatureFilter = FeatureFilter()) -> int:
         """How many pass a filter; remembered, since the file never changes."""
@@ -352,7 +364,7 @@ class FeatureStore:
     def some(self, dictionary_id: int, indices: Iterable[int]) -> dict[int, Feature]:
         """The features of these numbers, by number; numbers that there are not are left out."""
         f = t.feature.c
-        query = select(t.feature).where(f.dictionary_id == dictionary_id, f.index.in_(sorted(set(indices))))
+        query = select(t.feature).where(f.dictionary_id == dictionary_id, f.index.in_(listed(set(indices))))
         with self.engine.connect() as connection:
             return {one.index: one for one in (Feature(**row._mapping) for row in connection.execute(query))}
 
@@ -372,7 +384,7 @@ class FeatureStore:
         query = select(h.feature, h.blob).where(h.dictionary_id == dictionary_id, h.feature.in_(listed(set(indices))))
         with self.engine.connect() as connection:
             rows = connection.execute(query).all()
-        return {row.feature: hits[0] for row in rows if (hits := unpack(row.blob, "top", 1))}
+        return {row.feature: hit for row in rows if (hit := unpack_first(row.blob, "top"))}
 
     def nearest(self, dictionary_id: int, other_id: int) -> Nearest:
         """For each feature the one of another dictionary whose direction is nearest; empty where none were compared."""
