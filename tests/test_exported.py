@@ -14,11 +14,15 @@ from app.codebook import TABLES
 from app.errors import NotFound, UserError
 from app.export import csv_lines
 from app.exported import read_export
-from app.simulate import simulated_tables
+from app.results.compute import read
+from app.simulate import fill, simulated_tables
+from app.store.study import StudyStore
 from app.study.analysis.run import analyse
 from app.study.analysis.tables import Tables
 from app.study.protocol import Protocol
 from app.study.simulated.truth import Truth
+from app.tables import write_folder
+from tests.studies import frozen_study
 
 PROTOCOL = Protocol.model_validate(
     {
@@ -88,6 +92,21 @@ def test_jsonl_says_the_same_as_csv(exported: Path, folder: Path, tables: Tables
         (folder / f"{name}.csv").unlink()
         (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
     assert read_export(folder) == read_export(exported)
+
+
+def test_an_export_of_a_store_gives_the_figures_of_the_results_page(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'study.sqlite'}"
+    frozen = frozen_study(name="simulated-small", pages=24, pairs=8, catch=2, practice=1, guess=10, repeats=(0.1, 5))
+    fill(url, frozen, Truth({"trained": 0.6, "random": 0.4}), raters=2, seed=0)
+    store = StudyStore.open(url)
+    protocol = Protocol.from_canonical(frozen.protocol)
+    page = asdict(analyse(read(store, "simulated-small", protocol, None), resamples=100))
+    write_folder(store, "simulated-small", tmp_path / "csv", "csv")
+    write_folder(store, "simulated-small", tmp_path / "parquet", "parquet")
+    store.dispose()
+    for name in ("csv", "parquet"):
+        assert asdict(analyse(read_export(tmp_path / name), resamples=100)) == page
+    assert page["arms"][0]["answers"] == 24 and page["blinding"]["conditional"]["n"] > 0
 
 
 def test_a_lone_file_takes_its_own_study_from_beside_it_and_no_other(folder: Path) -> None:
