@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Engine, MetaData, Select, and_, create_engine, func, select
-from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
+from sqlalchemy import ColumnElement, Engine, MetaData, Select, create_engine, func, select
 from sqlalchemy.pool import QueuePool
 
 from app.errors import NotFound, UserError
 from app.store import feature_schema as t
 from app.store import score_schema
+from app.store.columns import Columns
 from app.store.digest import rows_digest
 from app.store.packing import Group, PackedHit, unpack, unpack_at, unpack_first, unpack_related
 
@@ -26,16 +26,8 @@ State = Literal["live", "rare", "never", "dead"]
 (a zero or non-finite encoder row), or it was dead by its training and never fired here."""
 RelationKind = Literal["neighbour", "cofiring"]
 scored = score_schema.score.to_metadata(MetaData(), schema="scores")  # in the file that `attach` names
-SORTS = {
-    "index": t.feature.c.index,
-    "frequency": t.feature.c.frequency,
-    "max": t.feature.c.max,
-    "mean": t.feature.c.mean,
-    "entropy": t.feature.c.peak_entropy,
-    "score": scored.c.value,  # of features that have the score of the filter
-}
-SORTED_BY = {sort: f"feature_by_{sort}" for sort in SORTS} | {"index": t.FEATURE_KEY, "score": t.FEATURE_FIGURES}
-COUNTS_KEPT = 4096
+SORTS = ("index", "frequency", "max", "mean", "entropy", "score")
+"""What a list is sorted by; `score`: of features that have the score of the filter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,52 +183,20 @@ class FeatureFilter:
     min_score: float | None = None
     max_score: float | None = None
 
-    def where(self) -> list[ColumnElement[bool]]:
-        f = t.feature.c
-        tests = [
-            self.state is not None and f.state == self.state,
-            self.single_token is not None and f.single_token == self.single_token,
-            self.token and f.top_token.contains(self.token, autoescape=True),
-            self.min_frequency is not None and f.frequency >= self.min_frequency,
-            self.max_frequency is not None and f.frequency <= self.max_frequency,
-            self.min_max is not None and f.max >= self.min_max,
-            self.max_max is not None and f.max <= self.max_max,
-            self.min_entropy is not None and f.peak_entropy >= self.min_entropy,
-            self.max_entropy is not None and f.peak_entropy <= self.max_entropy,
-            self.among is not None and f.index.in_(listed(self.among or ())),
-            self.score is not None and scored.c.measure == self.score,
-            self.min_score is not None and scored.c.value >= self.min_score,
-            self.max_score is not None and scored.c.value <= self.max_score,
-        ]
-        return [test for test in tests if test is not None and test is not False and test != ""]
+    def bounds(self) -> Iterable[tuple[str, float | None, float | None]]:
+        """By what a list can be sorted by: the least and the most."""
+        return (
+            ("frequency", self.min_frequency, self.max_frequency),
+            ("max", self.min_max, self.max_max),
+            ("entropy", self.min_entropy, self.max_entropy),
+            ("score", self.min_score, self.max_score),
+        )
 
 
 def listed(numbers: Iterable[int]) -> Select[tuple[int]]:
     """Whole numbers as a subquery of one parameter, however many they are."""
     values = func.json_each(json.dumps(sorted(numbers))).table_valued("value")
     return select(values.c.value)
-
-
-class _Hinted(SQLiteCompiler):
-    """Writes what a query says of a table's index, which SQLAlchemy leaves out for SQLite."""
-
-    def get_from_hint_text(self, table: Any, text: str | None) -> str | None:
-        return text
-
-
-def indexed(query: Select[Any], index: str) -> Select[Any]:
-    """The query over the feature table by this index, and no other, whatever SQLite takes to be quicker."""
-    return query.select_from(t.feature).with_hint(t.feature, f"INDEXED BY {index}", "sqlite")
-
-
-def passing(query: Select[Any], dictionary_id: int, where: FeatureFilter, index: str) -> Select[Any]:
-    """The query over a dictionary's features that pass a filter, by this index of theirs."""
-    f, tests = t.feature.c, [t.feature.c.dictionary_id == dictionary_id, *where.where()]
-    query = indexed(query, index)
-    if where.score is not None:
-        query = query.join(scored, and_(scored.c.dictionary_id == f.dictionary_id, scored.c.feature == f.index))
-        tests.append(scored.c.dictionary_id == dictionary_id)
-    return query.where(*tests)
 
 
 class FeatureStore:
@@ -252,7 +212,8 @@ class FeatureStore:
                 f"{path} was written by an older dartboard; make it anew with `dartboard build BUILD.toml`."
             )
         self.path = path
-        self._counts: dict[tuple[int, FeatureFilter], int] = {}
+        self._columns: dict[int, Columns] = {}
+        self._values: dict[tuple[int, str], NDArray[np.float64]] = {}
         self._scores: str | None = None
         self._uri = f"file:{path.resolve().as_posix().replace('?', '%3f').replace('#', '%23')}?mode=ro&immutable=1"
         self.engine: Engine = create_engine(
@@ -260,7 +221,6 @@ class FeatureStore:
             creator=self.connection,
             poolclass=QueuePool,
         )
-        self.engine.dialect.statement_compiler = _Hinted
 
     def close(self) -> None:
         self.engine.dispose()
@@ -268,7 +228,7 @@ class FeatureStore:
     def attach(self, scores: str | None) -> None:
         """Have the scores at this address beside the features, for lists by score; app.store.scores checks whose they are."""
         self._scores = scores
-        self._counts.clear()
+        self._values.clear()
         self.engine.dispose()  # connections from now on have them
 
     def provenance(self) -> dict[str, Any]:
@@ -310,7 +270,7 @@ class FeatureStore:
         limit: int | None = None,
         offset: int = 0,
     ) -> list[Feature]:
-        """Those that pass a filter, in order: found in an index, which is narrow, and only then read by key."""
+        """Those that pass a filter, in order: found in columns that are kept, and only then read by key."""
         found = self.indices(dictionary_id, where=where, sort=sort, descending=descending, limit=limit, offset=offset)
         known = self.some(dictionary_id, found)
         return [known[index] for index in found]
@@ -329,27 +289,37 @@ class FeatureStore:
 
         Of equals the one with the smaller number comes first, or last where the order is descending: as an index is read.
         """
-        f, column = t.feature.c, SORTS[sort]
-        wanted = (
-            passing(select(f.index), dictionary_id, where, t.FEATURE_FIGURES if where.where() else SORTED_BY[sort])
-            .order_by(*(one.desc() if descending else one for one in dict.fromkeys((column, f.index))))
-            .limit(limit)
-            .offset(offset)
-        )
-        with self.engine.connect() as connection:
-            return list(connection.execute(wanted).scalars())
+        found = self.columns(dictionary_id).order(where, sort, descending, self._scores_of(dictionary_id))
+        chosen: list[int] = found[offset : None if limit is None else offset + limit].tolist()
+        return chosen
 
     def count(self, dictionary_id: int, where: FeatureFilter = FeatureFilter()) -> int:
-        """How many pass a filter; remembered, since the file never changes."""
-        known = self._counts.get((dictionary_id, where))
-        if known is None:
-            query = passing(select(func.count()), dictionary_id, where, t.FEATURE_FIGURES)
+        """How many pass a filter."""
+        return int(self.columns(dictionary_id).passing(where, self._scores_of(dictionary_id)).sum())
+
+    def columns(self, dictionary_id: int) -> Columns:
+        """What lists are made of, kept from the first time on."""
+        found = self._columns.get(dictionary_id)
+        if found is None:
+            with closing(self.connection()) as connection:
+                found = self._columns[dictionary_id] = Columns.read(connection, dictionary_id)
+        return found
+
+    def _scores_of(self, dictionary_id: int) -> Callable[[str], NDArray[np.float64]]:
+        return lambda measure: self._score(dictionary_id, measure)
+
+    def _score(self, dictionary_id: int, measure: str) -> NDArray[np.float64]:
+        """A measure's value of every feature, NaN where it has none."""
+        values = self._values.get((dictionary_id, measure))
+        if values is None:
+            values = np.full(len(self.columns(dictionary_id).state), np.nan)
+            c = scored.c
+            query = select(c.feature, c.value).where(c.dictionary_id == dictionary_id, c.measure == measure)
             with self.engine.connect() as connection:
-                known = connection.execute(query).scalar_one()
-            if len(self._counts) >= COUNTS_KEPT:
-                self._counts.clear()
-            self._counts[dictionary_id, where] = known
-        return known
+                for feature, value in connection.execute(query):
+                    values[feature] = value
+            self._values[dictionary_id, measure] = values
+        return values
 
     def feature(self, dictionary: Dictionary, index: int) -> Feature:
         query = select(t.feature).where(t.feature.c.dictionary_id == dictionary.id, t.feature.c.index == index)
@@ -370,13 +340,9 @@ class FeatureStore:
 
     def figures(self, dictionary_id: int) -> Figures:
         """What the histograms of a dictionary are made of, in order of index."""
-        query = (
-            "SELECT frequency, max, peak_entropy, state = 'live' FROM feature INDEXED BY "
-            f'{t.FEATURE_FIGURES} WHERE dictionary_id = ? ORDER BY "index"'
-        )
-        with closing(self.connection()) as connection:
-            rows = np.array(connection.execute(query, (dictionary_id,)).fetchall(), np.float64).reshape(-1, 4)
-        return Figures(rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3] > 0)
+        found = self.columns(dictionary_id)
+        figures = found.figures
+        return Figures(figures["frequency"], figures["max"], figures["entropy"], found.state == "live")
 
     def leading(self, dictionary_id: int, indices: Iterable[int]) -> dict[int, PackedHit]:
         """The strongest hit of each of these features that has any."""
@@ -407,12 +373,8 @@ class FeatureStore:
 
     def states(self, dictionary_id: int) -> dict[str, int]:
         """How many features are in each state; a state that none is in is left out."""
-        f = t.feature.c
-        number = func.count().label("features")
-        query = indexed(select(f.state, number), t.FEATURE_FIGURES)
-        query = query.where(f.dictionary_id == dictionary_id).group_by(f.state)
-        with self.engine.connect() as connection:
-            return {row.state: row.features for row in connection.execute(query)}
+        names, counts = np.unique(self.columns(dictionary_id).state, return_counts=True)
+        return dict(zip(names.tolist(), counts.tolist(), strict=True))
 
     def hits(self, dictionary_id: int, index: int, group: Group = "top") -> tuple[PackedHit, ...]:
         """The hits of one group, strongest first; empty where the feature has none."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select, text, tuple_
 
 from app.store import feature_schema as t
-from app.store.features import Context, FeatureStore, indexed, listed
+from app.store.features import Context, FeatureStore, listed
 from app.store.matching import match_query, plain, token_key
 from app.store.postings import unpack_postings
 
@@ -168,14 +168,12 @@ def features_by_peak(store: FeatureStore, dictionary_id: int, typed: str) -> lis
     key = token_key(typed)
     if not key:
         return []
-    f = t.feature.c
-    query = indexed(select(f.index, f.top_token), t.FEATURE_FIGURES).where(
-        f.dictionary_id == dictionary_id, f.top_token.contains(key, autoescape=True)
-    )
-    with store.engine.connect() as connection:
-        rows = connection.execute(query.order_by(f.frequency.desc(), f.index)).all()
-    ordered = sorted(rows, key=lambda row: token_key(row.top_token) != key)
-    return [int(row._mapping["index"]) for row in ordered]
+    columns = store.columns(dictionary_id)
+    holds = np.array([key in name for name in columns.tokens], bool)[columns.token]
+    exact = np.array([token_key(name) == key for name in columns.tokens], bool)[columns.token]
+    found = np.flatnonzero(holds)
+    ordered: list[int] = found[np.lexsort((-columns.figures["frequency"][found], ~exact[found]))].tolist()
+    return ordered
 
 
 def _spots(contexts: Sequence[Context], query: str) -> NDArray[np.bool_]:
