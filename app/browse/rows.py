@@ -7,7 +7,7 @@ needs to say which token fires how strongly travels as base64: the positions, th
 import random
 from base64 import b64encode
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from markupsafe import Markup
@@ -53,10 +53,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How rows are shown. `numbers`: each activation stands behind its token; `above`: contexts that stand above these."""
+    """How rows are shown. `numbers`: each activation stands behind its token; `above`: contexts that stand above these;
+    `name`: what their ids begin with, where the group's own name is taken.
+    """
 
     numbers: bool = False
     above: Collection[int] = ()
+    name: str = ""
 
 
 PLAIN = Look()
@@ -80,6 +83,7 @@ def random_rows(store: FeatureStore, feature: Feature, seed: int, look: Look = P
     """A seeded draw from the fifths' contexts, as many of each, so that every context it fires on had the same chance."""
     generator = random.Random(f"{feature.dictionary_id} {feature.index} {seed}")
     drawn: list[Row] = []
+    look = replace(look, name="random")
     for group in FIFTHS:
         some = rows(store, feature, group, look=look)
         drawn += generator.sample(some, min(RANDOM_EACH, len(some)))
@@ -141,7 +145,7 @@ def _rows(
         about += " · held out" if context.held_out else ""
         about += " · shown above" if above else " · the same text again" if again else ""
         html = RowHtml(
-            f"{group}-{feature.dictionary_id}-{feature.index}-{number}",
+            f"{look.name or group}-{feature.dictionary_id}-{feature.index}-{number}",
             value,
             figure(value),
             b64encode(raw[wide * start : wide * end] + share[2 * start : 2 * end]).decode().rstrip("="),

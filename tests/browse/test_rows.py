@@ -109,7 +109,7 @@ def test_rows_say_what_the_store_says(store, trained, live):
 
 
 def test_the_anchors_of_a_page_are_its_own(store, trained, live):
-    groups = [rows(store, live, group) for group in ("top", *FIFTHS)]
+    groups = [rows(store, live, group) for group in ("top", *FIFTHS)] + [random_rows(store, live, 0)]
     ids = [read(one.html).item["id"] for group in groups for one in group]
     assert len(ids) == len(set(ids))
     assert all(f"<a href=#{read(one.html).item['id']}>" in one.html for group in groups for one in group)
