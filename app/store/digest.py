@@ -5,7 +5,6 @@ Search indexes and everything else that follows from these rows are no part of i
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable
 
 from app.store import feature_schema as t
 
@@ -13,25 +12,12 @@ TABLES = (t.feature, t.hit, t.context)
 
 
 def rows_digest(connection: sqlite3.Connection) -> str:
-    """SHA-256, hex, of every row in order of its key; each value with its kind and length."""
+    """SHA-256, hex, of every row in order of its key, as Python's `ascii` writes it: the same text in every version."""
     sha = hashlib.sha256()
     for table in TABLES:
         sha.update(f"{table.name}\n".encode())
         columns = ", ".join(f'"{column.name}"' for column in table.columns)
         order = ", ".join(f'"{column.name}"' for column in table.primary_key.columns)
         for row in connection.execute(f'SELECT {columns} FROM "{table.name}" ORDER BY {order}'):
-            sha.update(_row(row))
+            sha.update(f"{row!a}\n".encode("ascii"))
     return sha.hexdigest()
-
-
-def _row(row: Iterable[object]) -> bytes:
-    parts = []
-    for value in row:
-        if isinstance(value, str):
-            data, kind = value.encode("utf-8", "surrogatepass"), b"s"
-        elif isinstance(value, bytes):
-            data, kind = value, b"b"
-        else:
-            data, kind = repr(value).encode(), b"v"
-        parts.append(b"%s%d:%s" % (kind, len(data), data))
-    return b"".join(parts) + b"\n"

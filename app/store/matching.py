@@ -14,6 +14,7 @@ import unicodedata
 LONGEST = 200  # characters; what follows is not looked at
 TERMS = 16
 TERM = re.compile(r'(?<!\S)(-?)(?:"([^"]*)"?(\*?)|(\S+))')
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # Unicode categories Cc and Cs
 WORD = ("L", "N", "Co")  # Unicode categories that the tokenizer takes for parts of words
 
 
@@ -36,6 +37,4 @@ def token_key(token: str) -> str:
 
 def plain(text: str) -> str:
     """As many characters: a space for each control character and each lone surrogate."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(" " if unicodedata.category(char) in ("Cc", "Cs") else char for char in text)
+    return CONTROL.sub(" ", text)
