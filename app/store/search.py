@@ -21,7 +21,7 @@ from app.store.features import Context, FeatureStore, listed
 from app.store.matching import match_query, plain, token_key
 from app.store.postings import unpack_postings
 
-CONTEXTS = 400  # looked at, of those that match
+CONTEXTS = 200  # looked at, of those that match
 TOKENS = 200  # of a vocabulary, that begin alike
 ELSEWHERE = 0.05  # what a hit counts whose peak is on none of the words searched for
 BEGIN, END = "\x01", "\x02"  # no text has them: control characters are indexed as spaces
