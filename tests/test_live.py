@@ -130,7 +130,7 @@ def test_only_so_many_questions_wait(folder: Path) -> None:
 
 def test_who_comes_while_the_model_is_loaded_is_told_so(folder: Path) -> None:
     with running(folder, "import sys\nsys.stdin.read()", patience_seconds=0.1) as live:
-        with pytest.raises(Unavailable, match="still being loaded"):
+        with pytest.raises(Unavailable, match="being loaded"):
             live.nearest("hello")
         assert live.status.state == "starting"
 

@@ -20,7 +20,7 @@ from app.browse.lookup import current_store, find_dictionary, find_feature
 from app.browse.text_code import MAX_CHARACTERS, decode, text_url
 from app.browse.text_view import TextView, view
 from app.errors import Conflict, NotFound, Unavailable, Unprocessable
-from app.live import OFF, Live
+from app.live import OFF, STARTING, Live
 from app.live_answers import Read, Reading
 from app.render import render
 from app.security import client_of
@@ -80,14 +80,19 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class TextPage:
-    """`notice` says why nothing was read, `on` whether there is a worker; no `reading` where there is no text, or no worker."""
+    """`address`: of this page; `notice`: why nothing was read; `on`: there is a worker; `starting`: it loads the model.
+
+    No `reading` where there is no text, or no worker that is ready.
+    """
 
     text: str
+    address: str
     limit: int
     sites: tuple[Site, ...]
     site: Site
     dictionaries: tuple[Dictionary, ...]  # of the site
     on: bool
+    starting: bool
     notice: str
     reading: TextView | None
 
@@ -116,6 +121,8 @@ async def text_page(request: Request, code: str) -> Response:
     live = state(request).live
     if live is None:
         return await run_in_threadpool(show, request, store, text, choice, OFF, None)
+    if live.status.state == "starting":
+        return await run_in_threadpool(show, request, store, text, choice, STARTING, None, 202)
     try:
         state(request).live_limit.take(client_of(request))
         read = await answered(request, live, question(text, choice))
@@ -165,13 +172,16 @@ def show(
     read: Read | None,
     status: int | None = None,
 ) -> Response:
+    live, path = state(request).live, request.url.path
     context = TextPage(
         text=text,
+        address=f"{path}?{request.url.query}" if request.url.query else path,
         limit=MAX_CHARACTERS,
         sites=tuple(store.sites()),
         site=choice.site,
         dictionaries=tuple(one for one in store.dictionaries() if one.site_id == choice.site.id),
-        on=state(request).live is not None,
+        on=live is not None,
+        starting=live is not None and notice == STARTING,
         notice=notice,
         reading=None if read is None else view(store, read, choice.first, choice.last, choice.feature),
     )

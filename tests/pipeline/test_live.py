@@ -222,6 +222,7 @@ def test_another_model_than_the_store_is_of_is_refused(built: Path, tmp_path: Pa
         Worker(store)
 
 
+@pytest.mark.slow
 def test_the_process_speaks_lines_and_ends_with_its_input(built: Path) -> None:
     store = built / "features.sqlite"
     lines = [
