@@ -8,7 +8,7 @@ What a study store gives is what people's answers would give, through the same m
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -20,7 +20,7 @@ from app.store.sealed import FinalAnswer
 from app.store.study import Rater, Screen, Study, StudyStore, TokenSource
 from app.study import blinding
 from app.study.analysis.tables import Row, Tables
-from app.study.answers import Task
+from app.study.answers import Answer, PageAnswer, Task
 from app.study.assignment import TASK_ORDER
 from app.study.frozen import FrozenItem, FrozenStudy
 from app.study.protocol import Protocol
@@ -32,6 +32,7 @@ from app.study.simulated.truth import Guessing, Truth
 START = datetime(2026, 1, 1, 9, tzinfo=UTC)
 ACTOR = "simulation"
 DIGEST = "simulated"  # in place of a feature store's
+PRACTICE_MS = 10_000  # that a practice answer takes
 SUPPOSED = {"trained": 0.55, "other": 0.45, "null": 0.12, "planted": 0.95}  # shares of interpretable pages
 
 
@@ -93,8 +94,9 @@ class _Session:
         items = self._items(rater)
         while (question := self.store.practice(rater).question) is not None:
             right = self.people.right(items[question.public_id])
-            self.clock.forward(10_000)
-            self.store.answer_practice(rater, question.public_id, question.revision, right, 10_000, False)
+            spent = max(PRACTICE_MS, round(1000 * question.wait_seconds))
+            self.clock.forward(spent)
+            self.store.answer_practice(rater, question.public_id, question.revision, right, spent, False)
         self.store.pass_practice(rater)
 
     def rate(self, raters: Sequence[Rater]) -> None:
@@ -110,8 +112,10 @@ class _Session:
             return False
         item = items[screen.public_id]
         given = self.people.answer(number, item, flip=_is_flipped(item, screen), guessing=screen.task == "guess")
-        self.clock.forward(given.milliseconds)
-        self.store.submit(rater, screen.public_id, screen.revision, given.answer, given.milliseconds, False)
+        spent = max(given.milliseconds, round(1000 * screen.wait_seconds))  # an answer under the least dwell is refused
+        answer = _as_asked(given.answer, screen.ask_explanation, screen.ask_confidence)
+        self.clock.forward(spent)
+        self.store.submit(rater, screen.public_id, screen.revision, answer, spent, False)
         return True
 
     def _items(self, rater: Rater) -> dict[str, FrozenItem]:
@@ -121,6 +125,14 @@ class _Session:
             for item in self.frozen.items
             for name in (item.public_id, f"{item.public_id} again")
         }
+
+
+def _as_asked(answer: Answer, explanation: bool, confidence: bool) -> Answer:
+    """A page's answer without what the study does not ask for."""
+    if not isinstance(answer, PageAnswer):
+        return answer
+    said, sure = (answer.explanation if explanation else None, answer.confidence if confidence else None)
+    return replace(answer, explanation=said, confidence=sure)
 
 
 def _is_flipped(item: FrozenItem, screen: Screen) -> bool:
@@ -140,12 +152,14 @@ def simulated_tables(protocol: Protocol, truth: Truth, raters: int, seed: int) -
     names = [f"r-{blinding.keyed(seed, 'simulated rater', number).hex()[:12]}" for number in range(raters)]
     ratings: list[Row] = []
     rows_of_raters: list[Row] = []
-    clock = Clock()
+    clock, task = Clock(), protocol.tasks.page
     for number, asked in enumerate(_seats(protocol, items, raters, seed)):
         came = clock()
         for position, seat in enumerate(asked, start=1):
             given = people.answer(number, seat.item, flip=seat.flip, guessing=seat.guessing)
             clock.forward(given.milliseconds)
+            if task is not None:
+                given = replace(given, answer=_as_asked(given.answer, task.explanation, task.confidence))
             answer = _final(names[number], position, seat, given, clock())
             ratings += answer_rows(stamp, answer, opened[seat.item.public_id])
         rows_of_raters.append(_rater(stamp, names[number], came, clock()))

@@ -188,7 +188,7 @@ def test_a_study_store_takes_them_for_raters(tmp_path: Path) -> None:
     """Asked, answered, closed, guessed and revealed through the store's own methods; the chain of ratings holds."""
     url = f"sqlite:///{tmp_path / 'study.sqlite'}"
     sizes = {"pages": 12, "pairs": 6, "intruders": 6, "catch": 2, "practice": 1, "guess": 6}
-    frozen = frozen_study(name="simulated-small", raters_per_item=2, asks=True, repeats=(0.1, 5), **sizes)
+    frozen = frozen_study(name="simulated-small", raters_per_item=2, repeats=(0.1, 5), dwell_seconds=5.0, **sizes)
     truth = Truth({"trained": 0.7, "random": 0.4}, careless=0.34)
     study = fill(url, frozen, truth, 3, 1)
     assert study.state == "revealed"
@@ -199,6 +199,8 @@ def test_a_study_store_takes_them_for_raters(tmp_path: Path) -> None:
     assert first["guess", "guess"] == 18
     assert {row["source"] for row in table_rows(store, study.name, "raters")} == {"simulated"}
     assert len({row["rater"] for row in rows if row["purpose"] == "main"}) == 3, "they take turns"
+    assert min(row["server_ms"] for row in rows) == 5000, "the careless wait as long as they must"
+    assert {row["explanation"] for row in rows} == {None}, "which the study does not ask for"
     faults = verify_store(store, study.name)
     assert [fault for fault in faults if "does not follow from the study's secret" not in fault] == []
     store.dispose()
