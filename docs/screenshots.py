@@ -1,10 +1,11 @@
 """docs/screenshots: every page of a real server, on a desktop, on a phone and in the dark.
 
     python -m docs.screenshots --data data/demo
-    python -m docs.screenshots --data data/demo --pages rater
+    python -m docs.screenshots --data data/demo --pages rater results
 
 The data folder's feature store is copied and the studies are new ones: nothing in the folder is touched. Staff's pages show the
-demo's study, a rater's those of docs/pictures.toml; what `--pages` leaves out keeps its pictures.
+demo's study, a rater's those of docs/pictures.toml, results those of docs/results.toml with simulated raters; what `--pages` leaves
+out keeps its pictures.
 """
 
 import argparse
@@ -31,6 +32,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
 TALLEST = 1600  # pixels; the rest of a longer page is more of the same
 STUDY = ROOT / "demo" / "STUDY.toml"
 RATED = ROOT / "docs" / "pictures.toml"
+SIMULATED = ROOT / "docs" / "results.toml"
+PAGES = ("rater", "staff", "results")
+COMPUTED = 600_000  # milliseconds within which results are there
 RATINGS = 12  # of the demo's study, for its admin page to show some progress
 
 
@@ -86,6 +90,34 @@ def staff_pages(camera: Photographer, cookies: Any, dictionary: str, other: str,
     camera.take("error", f"/dictionaries/{dictionary}/features/999999999", cookies)
     camera.take("login-needed", feature)
     camera.take("login", "/login/a-link")
+
+
+def results_pages(camera: Photographer, cookies: Any, before: str, after: str) -> None:
+    """A study's results before the reveal and after it, once they are computed; and the table of all its pages."""
+    camera.take("results-before", f"/results/{before}", cookies)
+    context = camera.browser.new_context(storage_state=cookies)
+    page = context.new_page()
+    page.goto(f"{camera.base}/results/{after}")
+    page.locator(".headline").wait_for(timeout=COMPUTED)
+    context.close()
+    camera.take("results", f"/results/{after}", cookies)
+    camera.take("results-blinding", f"/results/{after}", cookies, only_below("blinding"))
+    camera.take("results-pages", f"/results/{after}/tables/pages", cookies)
+
+
+def only_below(section: str) -> Callable[[Page], None]:
+    """Leaves what is above a section of the results out of the picture."""
+
+    def leave_out(page: Page) -> None:
+        page.evaluate(
+            """(id) => {
+                const heading = document.getElementById(id).closest("section");
+                while (heading.previousElementSibling) heading.previousElementSibling.remove();
+            }""",
+            section,
+        )
+
+    return leave_out
 
 
 def add_rater(page: Page) -> None:
@@ -189,7 +221,8 @@ def rate_some(camera: Photographer, cookies: Any) -> None:
     page.locator("#screen").wait_for()
     number = 0
     while task(page) is not None and number < RATINGS:
-        answer_by_keyboard(page, number, ["5"] if "/practice/" in str(item(page)) else None)
+        sure = ["4"] if page.locator("#answer [name=confidence]").count() else []
+        answer_by_keyboard(page, number, ["5", *sure] if "/practice/" in str(item(page)) else None)
         number += 1
     context.close()
 
@@ -208,7 +241,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT / "data" / "demo", help="folder with a features.sqlite")
     parser.add_argument("--out", type=Path, default=FOLDER, help="where the pictures go")
     parser.add_argument("--study", type=Path, default=STUDY, help="study file of the staff's pages")
-    parser.add_argument("--pages", choices=("all", "rater", "staff"), default="all", help="whose pages")
+    parser.add_argument("--pages", nargs="+", choices=PAGES, default=PAGES, help="which pages")
     options = parser.parse_args()
     if not (options.data / "features.sqlite").is_file():
         parser.error(f"there is no feature store in {options.data}; build it with `make demo`")
@@ -220,20 +253,24 @@ def main() -> None:
         shutil.copy(options.data / "features.sqlite", data)
         with serving(data) as base:
             camera = Photographer(browser, base, options.out)
-            if options.pages != "staff":
+            if "rater" in options.pages:
                 rated = name_in(RATED)
                 dartboard("study", "new", RATED, "--data", data)
                 rater = camera.person(link(base, "study", "invite", rated, "--data", data))
                 store = StudyStore.open(f"sqlite:///{data}/study.sqlite")
                 rater_pages(camera, rater, store, rated)
                 store.dispose()
-            if options.pages != "rater":
+            staff = camera.person(link(base, "login", "--data", data), "Log in")
+            if "staff" in options.pages:
                 study = name_in(options.study)
                 dartboard("study", "new", options.study, "--data", data)
                 rate_some(camera, camera.person(link(base, "study", "invite", study, "--data", data)))
-                staff = camera.person(link(base, "login", "--data", data), "Log in")
                 staff_pages(camera, staff, "topk-sae", "random-sign", study)
-        if options.pages != "rater":
+            if "results" in options.pages:
+                dartboard("study", "new", RATED, "--if-missing", "--data", data)
+                dartboard("study", "simulate", SIMULATED, "--raters", "12", "--data", data)
+                results_pages(camera, staff, name_in(RATED), f"simulated-{name_in(SIMULATED)}")
+        if "staff" in options.pages:
             with serving(empty) as base:
                 Photographer(browser, base, options.out).take("empty", "/")
 
