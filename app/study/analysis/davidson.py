@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.study.analysis.figures import Floats
 
@@ -78,10 +77,3 @@ def fit(counts: Floats, comparisons: Comparisons) -> Fitted:
         if np.abs(step).max(initial=0) < 1e-9:
             break
     return Fitted(np.c_[np.zeros(len(counts)), parameters[:, :-2]], parameters[:, -2], np.exp(parameters[:, -1]))
-
-
-def table(cells: NDArray[np.int64], outcomes: NDArray[np.int64], weights: Floats, number: int) -> Floats:
-    """Counts `[draw, cell, outcome]` of answers with these cells and outcomes, each as often as `weights[draw, answer]`."""
-    place = np.zeros((len(cells), number * 3))
-    place[np.arange(len(cells)), cells * 3 + outcomes] = 1
-    return np.asarray(weights @ place).reshape(len(weights), number, 3)

@@ -9,17 +9,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.study.analysis import davidson
 from app.study.analysis.bootstrap import Resampling, counts, ratio
 from app.study.analysis.davidson import UNBOUNDED, Comparisons
 from app.study.analysis.design import Design
 from app.study.analysis.figures import Figure, Floats, missing, percentile
-from app.study.analysis.outcome import Ints
 from app.study.analysis.report import Pairs, Preference, Strength
 from app.study.analysis.tables import Row
 
-CHUNK = 8_000_000
+CHUNK = 4_000_000  # numbers held at a time
 OUTCOME = {"left": 0, "tie": 1, "neither": 1, "right": 2}
 
 
@@ -50,10 +50,14 @@ def pair_results(
     if not chosen:
         none = missing("Every pair was skipped.", 0, "pairs")
         return Pairs((), (), none, none, ("Every pair was skipped.",))
-    weights = _weights(chosen, rng, resamples)
     groups = sorted({one.group for one in every if one.left != one.right}, key=lambda group: _order(design, group))
-    preferences = tuple(_preference(design, group, every, chosen, weights) for group in groups)
-    return _modelled(design, chosen, weights, preferences)
+    cells = sorted({(one.left, one.right) for one in chosen})
+    scored = [_Scored.of(design, group, chosen) for group in groups]
+    columns = [_table(chosen, cells), *(one.columns for one in scored)]
+    sums = _draws(chosen, np.concatenate(columns, axis=1), rng, resamples)
+    tables, *own = np.split(sums, np.cumsum([part.shape[1] for part in columns])[:-1], axis=1)
+    preferences = tuple(_preference(design, one, every, chosen, drawn) for one, drawn in zip(scored, own, strict=True))
+    return _modelled(design, chosen, cells, tables.reshape(resamples, len(cells), 3), preferences)
 
 
 def choices(rows: Iterable[Row], raters: Sequence[str]) -> list[Choice]:
@@ -76,15 +80,25 @@ def choices(rows: Iterable[Row], raters: Sequence[str]) -> list[Choice]:
     return [found[key] for key in sorted(found)]
 
 
+def _draws(chosen: Sequence[Choice], columns: Floats, rng: np.random.Generator, resamples: int) -> Floats:
+    """Sums over answers of `columns[answer, …]`, each counted as often as in the draw: `[draw, …]`."""
+    found = np.empty((resamples, columns.shape[1]))
+    step = max(1, CHUNK // len(chosen))
+    for start in range(0, resamples, step):
+        count = min(step, resamples - start)
+        found[start : start + count] = _weights(chosen, rng, count) @ columns
+    return found
+
+
 def _weights(chosen: Sequence[Choice], rng: np.random.Generator, resamples: int) -> Floats:
     """How much each answer counts in each draw: as often as its pair times as often as its rater, `[draw, answer]`."""
     weights = np.ones((resamples, len(chosen)))
-    by_group: dict[tuple[str, str], dict[str, int]] = {}
-    for one in chosen:
-        places = by_group.setdefault(one.group, {})
+    by_group: dict[tuple[str, str], tuple[list[int], dict[str, int]]] = {}
+    for number, one in enumerate(chosen):
+        own, places = by_group.setdefault(one.group, ([], {}))
+        own.append(number)
         places.setdefault(one.item, len(places))
-    for group, places in by_group.items():
-        own = [number for number, one in enumerate(chosen) if one.group == group]
+    for own, places in by_group.values():
         size = max(len(places) - 1, 1)
         drawn = counts(rng.integers(0, len(places), (resamples, size)), len(places)) * (len(places) / size)
         weights[:, own] = drawn[:, [places[chosen[number].item] for number in own]]
@@ -96,6 +110,49 @@ def _weights(chosen: Sequence[Choice], rng: np.random.Generator, resamples: int)
     return weights
 
 
+def _table(chosen: Sequence[Choice], cells: Sequence[tuple[str, str]]) -> Floats:
+    """Which cell and outcome each answer is of, `[answer, 3 cell + outcome]`, in ones and zeros."""
+    found = np.zeros((len(chosen), 3 * len(cells)))
+    place = {cell: 3 * number for number, cell in enumerate(cells)}
+    for number, one in enumerate(chosen):
+        found[number, place[one.left, one.right] + OUTCOME[str(one.choice)]] = 1
+    return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scored:
+    """The answers to pairs of one arm against another: `own`, who `won` (1, 0, −1), and the `gap` of scores, or NaN."""
+
+    first: str
+    second: str
+    own: NDArray[np.bool_]
+    won: Floats
+    gap: Floats
+
+    @classmethod
+    def of(cls, design: Design, group: tuple[str, str], chosen: Sequence[Choice]) -> "_Scored":
+        """The trained arm comes first, a control last."""
+        rank = {name: number for number, name in enumerate(design.names)}
+        kinds = {arm.name: arm.kind for arm in design.arms}
+        first, second = sorted(
+            group,
+            key=lambda name: (name != design.trained, kinds.get(name) != "features", rank.get(name, len(rank)), name),
+        )
+        own = np.array([one.group == group for one in chosen])
+        won = np.array([float(_won(one, first)) for one in chosen])
+        return cls(first, second, own, won, np.array([_gap(one, first) for one in chosen]))
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        return self.own & np.isfinite(self.gap)
+
+    @property
+    def columns(self) -> Floats:
+        """What is summed in each draw: answers, wins less losses, answers with scores, their gaps."""
+        own, scored = self.own.astype(np.float64), self.scored.astype(np.float64)
+        return np.stack([own, own * self.won, scored, np.where(self.scored, self.gap, 0.0)], axis=1)
+
+
 def _order(design: Design, group: tuple[str, str]) -> tuple[int, int]:
     """The contrast of trained and random first, then the others of trained, then the rest, as the arms come."""
     places = sorted(design.names.index(name) if name in design.names else len(design.names) for name in group)
@@ -104,40 +161,30 @@ def _order(design: Design, group: tuple[str, str]) -> tuple[int, int]:
 
 
 def _preference(
-    design: Design, group: tuple[str, str], every: Sequence[Choice], chosen: Sequence[Choice], weights: Floats
+    design: Design, of: _Scored, every: Sequence[Choice], chosen: Sequence[Choice], sums: Floats
 ) -> Preference:
-    """The trained arm comes first, a control last."""
-    rank = {name: number for number, name in enumerate(design.names)}
-    kinds = {arm.name: arm.kind for arm in design.arms}
-    first, second = sorted(
-        group,
-        key=lambda name: (name != design.trained, kinds.get(name) != "features", rank.get(name, len(rank)), name),
-    )
-    own = np.array([one.group == group for one in chosen])
-    won = np.array([_won(one, first) for one in chosen])
-    wins, losses = int((won[own] > 0).sum()), int((won[own] < 0).sum())
+    """One contrast, with the sums of its columns in each draw."""
+    answers, net_sum, scores, gap_sum = sums.T
+    group = (min(of.first, of.second), max(of.first, of.second))
+    won, gap = of.won[of.own], of.gap[of.scored]
+    wins, losses = int((won > 0).sum()), int((won < 0).sum())
     neither = sum(one.choice == "neither" for one in chosen if one.group == group)
-    draws = ratio(weights[:, own] @ won[own], weights[:, own].sum(1))
     items = len({one.item for one in chosen if one.group == group})
     level = 1 - design.alpha
-    net = percentile(float(won[own].mean()) if own.any() else np.nan, draws, level, items, "pairs")
-    if items and len(set(won[own].tolist())) == 1:
+    net = percentile(float(won.mean()) if len(won) else np.nan, ratio(net_sum, answers), level, items, "pairs")
+    if items and len(set(won.tolist())) == 1:
         net = net.warned("All answers are alike: no spread is seen, and the interval is too narrow.")
-    gaps = np.array([_gap(one, first) for one in chosen])
-    scored = own & np.isfinite(gaps)
-    mean_gap = ratio(weights[:, scored] @ gaps[scored], weights[:, scored].sum(1))
+    mean_gap = float(gap.mean()) if len(gap) else np.nan
     return Preference(
-        first=first,
-        second=second,
+        first=of.first,
+        second=of.second,
         wins=wins,
-        ties=int(own.sum()) - wins - losses - neither,
+        ties=len(won) - wins - losses - neither,
         neither=neither,
         losses=losses,
         skips=sum(one.choice is None for one in every if one.group == group),
         net=net,
-        score_gap=percentile(
-            float(gaps[scored].mean()) if scored.any() else np.nan, mean_gap, level, int(scored.sum()), "answers"
-        ),
+        score_gap=percentile(mean_gap, ratio(gap_sum, scores), level, len(gap), "answers"),
     )
 
 
@@ -154,20 +201,22 @@ def _gap(one: Choice, first: str) -> float:
     return float(gap if one.left == first else -gap)
 
 
-def _modelled(design: Design, chosen: Sequence[Choice], weights: Floats, preferences: tuple[Preference, ...]) -> Pairs:
-    """The Davidson model of all pairs, those of one arm with itself too."""
+def _modelled(
+    design: Design,
+    chosen: Sequence[Choice],
+    cells: Sequence[tuple[str, str]],
+    tables: Floats,
+    preferences: tuple[Preference, ...],
+) -> Pairs:
+    """The Davidson model of all pairs, those of one arm with itself too; `tables[draw, cell, outcome]`."""
     present = {name for one in chosen for name in (one.left, one.right)}
     rest = [name for name in design.names if name in present and name != design.trained]
-    arms = [name for name in (design.trained,) if name in present] + rest
-    arms = [str(name) for name in arms] + sorted(present - set(arms))
+    arms = [str(name) for name in (design.trained,) if name in present] + rest
+    arms += sorted(present - set(arms))
     level = 1 - design.alpha
-    cells = sorted({(one.left, one.right) for one in chosen})
     comparisons = Comparisons.of(arms, cells)
-    cell = np.array([cells.index((one.left, one.right)) for one in chosen], np.int64)
-    outcome = np.array([OUTCOME[str(one.choice)] for one in chosen], np.int64)
-    seen = davidson.table(cell, outcome, np.ones((1, len(chosen))), len(cells))
-    once = davidson.fit(seen, comparisons)
-    drawn = davidson.fit(_tables(cell, outcome, weights, len(cells)), comparisons)
+    seen = _table(chosen, cells).sum(0).reshape(1, len(cells), 3)
+    once, drawn = davidson.fit(seen, comparisons), davidson.fit(tables, comparisons)
     items = len({one.item for one in chosen})
     warnings = []
     ties = int(seen[:, :, 1].sum())
@@ -195,14 +244,6 @@ def _modelled(design: Design, chosen: Sequence[Choice], weights: Floats, prefere
         tie=tie,
         warnings=tuple(warnings),
     )
-
-
-def _tables(cell: Ints, outcome: Ints, weights: Floats, number: int) -> Floats:
-    step = max(1, CHUNK // max(weights.shape[1], 1))
-    parts = [
-        davidson.table(cell, outcome, weights[start : start + step], number) for start in range(0, len(weights), step)
-    ]
-    return np.concatenate(parts)
 
 
 def _unbounded(
