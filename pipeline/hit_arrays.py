@@ -6,7 +6,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.runs import ranks
+from pipeline.runs import firsts, ranks
+from pipeline.single import mark_single
 
 # A sort key: feature within the block, 32 bits of what is sorted by, place within the block.
 PLACE_BITS, FEATURE_BITS = 20, 12
@@ -94,7 +95,27 @@ class Block:
         return _sorted(self.feature, np.invert(bits))
 
     def best(self, n: int) -> NDArray[np.int64]:
-        """The n strongest hits of each feature, at most one a document."""
+        """The n strongest hits of each feature, at most one a document; in no order."""
+        few, many = self._parted(n)
+        kept = np.zeros(len(few), bool)
+        mark_single(_bounded(self.feature[few]), self.hits.document[few], self.hits.value[few], kept)
+        return np.concatenate([few[kept], many[self._some(many)._best(n)]])
+
+    def drawn(self, hashes: NDArray[np.uint32], n: int) -> NDArray[np.int64]:
+        """The n hits of each feature whose hashes are smallest; among equals, the lowest context. In no order."""
+        few, many = self._parted(n)
+        order = _sorted(self.feature[many], hashes[many])
+        return np.concatenate([few, many[order[ranks(self.feature[many][order]) < n]]])
+
+    def _parted(self, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Places of the hits of features with n hits at most, whose hits need no sorting, and of the others."""
+        crowded = (np.bincount(self.feature) > n)[self.feature]
+        return np.flatnonzero(~crowded), np.flatnonzero(crowded)
+
+    def _some(self, places: NDArray[np.int64]) -> "Block":
+        return Block(self.feature[places], self.hits.heads(places))
+
+    def _best(self, n: int) -> NDArray[np.int64]:
         order = self.strongest()
         feature = self.feature[order]
         by_document = _keys(feature, self.hits.document[order])
@@ -105,11 +126,6 @@ class Block:
             first[by_document[1:][repeats] & PLACE_MASK] = False
             order, feature = order[first], feature[first]
         return order[ranks(feature) < n]
-
-    def drawn(self, hashes: NDArray[np.uint32], n: int) -> NDArray[np.int64]:
-        """The n hits of each feature whose hashes are smallest; among equals, the lowest context."""
-        order = _sorted(self.feature, hashes)
-        return order[ranks(self.feature[order]) < n]
 
 
 def gathered(parts: Sequence[Hits]) -> Iterator[Block]:
@@ -151,6 +167,11 @@ def _bounds(counts: NDArray[np.int64]) -> NDArray[np.int64]:
         enough = int(np.searchsorted(ends, ends[bounds[-1]] + BLOCK, "right")) - 1
         bounds.append(min(max(enough, bounds[-1] + 1), bounds[-1] + 2**FEATURE_BITS, len(counts)))
     return np.array(bounds)
+
+
+def _bounded(feature: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Where each feature's hits begin, and where the last one's end."""
+    return np.append(firsts(feature), len(feature))
 
 
 def _keys(feature: NDArray[np.uint64], by: NDArray[np.uint32]) -> NDArray[np.uint64]:
