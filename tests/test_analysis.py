@@ -12,6 +12,7 @@ import pytest
 
 from app.errors import UserError
 from app.simulate import simulated_tables
+from app.study.analysis.blinding import blinding
 from app.study.analysis.crossed import crossed_log_odds
 from app.study.analysis.design import Design
 from app.study.analysis.figures import Figure
@@ -284,6 +285,12 @@ def test_what_cannot_be_had_says_why() -> None:
     left = paired(answering("pair-choice", lambda row: "left"))
     assert "same side" in str(left.side.warning)
     assert left.tie.value == 0.0 and left.warnings
+
+
+def test_guesses_that_are_all_alike_rule_nothing_out() -> None:
+    rows = [{**row, "value": "trained"} if row["task"] == "guess" else row for row in study().ratings]
+    found = blinding(rows, (), DESIGN, raters_of(rows), np.random.default_rng(0), DRAWS)
+    assert found.conditional.value is None and found.verdict.startswith("Can't be told.")
 
 
 def test_raters_are_left_out_whole_and_the_variants_say_what_that_changes() -> None:

@@ -26,6 +26,7 @@ from app.study.content import Page
 from app.study.imbalance import FIGURES, LEAST, LEVEL, TEXT, separation
 
 NO_ROUND = "There was no guessing round, or nobody took part."
+TINY = 1e-9
 UNASSESSED = "Not assessed: there was no guessing round, or nobody took part."
 
 
@@ -135,6 +136,10 @@ def conditional(found: Sequence[Guess], level: float) -> Figure:
     if not most:
         return missing("Every guess was right by its numbers alone.", n, "guesses")
     error = math.sqrt(sum(part**2 for part in by_page.values())) / most
+    if error < TINY:
+        return missing(
+            "No rater told pages apart that they scored alike: their guesses were all the same.", n, "guesses"
+        )
     times = float(student.ppf((1 + level) / 2, max(len(by_page) - 1, 1)))
     return symmetric(beyond / most, error, times, level, n, "guesses")
 
