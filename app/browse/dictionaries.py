@@ -70,8 +70,8 @@ class About:
 @dataclass(frozen=True, slots=True)
 class DictionaryPage:
     dictionary: Dictionary
-    upper: Markup  # what stands above the list and below it; empty where htmx asks for the list alone
-    lower: Markup
+    upper: Markup | None  # what stands above the list and below it; None where htmx asks for the list alone
+    lower: Markup | None
     columns: tuple[Column, ...]
     found: FeaturePage
     lines: dict[int, Markup]
@@ -92,7 +92,7 @@ def dictionary_page(request: Request, name: str) -> Response:
     owner, scored = owner_of(request), scores_beside(store)
     starred = Shelf(state(request).study).starred(owner, dictionary.name) if owner else None
     found = feature_page(store, dictionary, listing, measures=scored.titles, starred=starred)
-    upper, lower = (Markup(), Markup()) if wants_fragment(request) else about_parts(store, dictionary)
+    upper, lower = (None, None) if wants_fragment(request) else about_parts(store, dictionary)
     context = DictionaryPage(
         dictionary=dictionary,
         upper=upper,

@@ -51,6 +51,9 @@ def addresses(store: FeatureStore, dictionary: Dictionary, feature: Feature) -> 
         "group": f"/dictionaries/{dictionary.name}/features/{feature.index}/groups/q5",
         "compare": "/compare",
         "compare at random": "/compare?by=random&seed=1&at=2",
+        "compare three": "/compare?" + "&".join(f"d={one.name}" for one in store.dictionaries()) + "&by=nearest&at=2",
+        "what the others lack": f"/compare/lacking?d={dictionary.name}",
+        "bounds": f"/dictionaries/{dictionary.name}?min_entropy=1&max_max=1e6&state=live",
         "not found": f"/dictionaries/{dictionary.name}/features/999999",
     }
     return pages | {f"never {f.index}": f"/dictionaries/{dictionary.name}/features/{f.index}" for f in never}
@@ -111,12 +114,36 @@ def test_a_filter_that_makes_no_sense_leads_to_the_page_that_says_so(
     page: Page, server: str, dictionary: Dictionary
 ) -> None:
     page.goto(f"{server}/dictionaries/{dictionary.name}")
+    page.get_by_text("Bounds").click()
     page.get_by_label("Entropy from").fill("much")
     page.get_by_role("button", name="Filter").click()
     expect(page.get_by_role("alert")).to_contain_text("“min_entropy” in the address is a number")
     page.go_back()
     expect(page).to_have_url(f"{server}/dictionaries/{dictionary.name}")
     assert len(indices(page)) == 50
+
+
+def test_a_bar_leads_to_its_features_and_a_chip_drops_the_filter(
+    page: Page, server: str, dictionary: Dictionary
+) -> None:
+    page.goto(f"{server}/dictionaries/{dictionary.name}")
+    chart = page.locator(".chart", has_text="Maximum, logarithmic")
+    small = chart.locator("svg").bounding_box()
+    chart.get_by_text("Larger, with numbers").click()
+    large = chart.locator("svg").bounding_box()
+    assert small is not None
+    assert large is not None
+    assert large["width"] > 2 * small["width"] < 2 * large["width"]
+    number = chart.locator("td a").first
+    count = number.inner_text()
+    number.click()
+    expect(page.get_by_role("status")).to_contain_text(f"of {count.split()[0]}")
+    expect(page.locator(".chip")).to_have_count(2)
+    page.locator(".chip").first.click()
+    expect(page.locator(".chip")).to_have_count(1)
+    expect(page).to_have_url(re.compile(r"\?max_max=[\d.]+$"))
+    page.keyboard.press("Escape")
+    expect(page.locator(".features .thumb .peak").first).to_be_visible()
 
 
 def test_focus_stays_on_the_column_that_was_sorted(page: Page, server: str, dictionary: Dictionary) -> None:
@@ -151,35 +178,26 @@ def test_keys_step_through_features_and_leave_text_fields_alone(
 
 def test_the_fifths_load_when_the_reader_gets_to_them(page: Page, server: str, addresses: dict[str, str]) -> None:
     asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url) if "/groups/" in request.url else None)
+    page.on("request", lambda request: asked.append(request.url) if "/groups/q" in request.url else None)
     page.goto(server + addresses["feature"])
     page.wait_for_load_state("networkidle")
     assert not [url for url in asked if url.endswith("q5")]
     for group in ("q1", "q2", "q3", "q4", "q5"):
-        section = page.locator(f"section[aria-labelledby={group}-title]")
+        section = page.locator(f"section[aria-labelledby={group}]")
         section.scroll_into_view_if_needed()
         expect(section.locator(".group-rows > .hits, .group-rows > .quiet")).to_be_visible()
     assert sorted(url[-2:] for url in asked) == ["q1", "q2", "q3", "q4", "q5"]
 
 
-def test_a_row_opens_in_place(page: Page, server: str, addresses: dict[str, str]) -> None:
-    page.goto(server + addresses["feature"])
-    row = page.locator(".hit").first
-    expect(row.locator(".hit-full")).to_be_hidden()
-    row.locator("summary").focus()
-    page.keyboard.press("Enter")
-    expect(row.locator(".hit-full")).to_be_visible()
-    expect(row.locator(".hit-full .peak")).to_have_count(1)
-
-
 def test_every_row_has_its_peak_at_the_same_place(page: Page, server: str, addresses: dict[str, str]) -> None:
     for size in WIDTHS.values():
         page.set_viewport_size(size)
-        page.goto(server + addresses["feature"])
-        peaks = page.locator(".kwic .peak")
-        lefts = {round(box["x"]) for n in range(peaks.count()) if (box := peaks.nth(n).bounding_box())}
-        assert len(lefts) == 1
-        assert 0 < lefts.pop() < size["width"] * 0.6
+        for name, peak in (("feature", ".hits b"), ("dictionary", ".thumb .peak")):
+            page.goto(server + addresses[name])
+            peaks = page.locator(peak)
+            lefts = {round(box["x"]) for n in range(peaks.count()) if (box := peaks.nth(n).bounding_box())}
+            assert len(lefts) == 1, name
+            assert 0 < lefts.pop() < size["width"] * 0.6
 
 
 def test_pairs_are_stepped_through_in_place(page: Page, server: str) -> None:
@@ -193,10 +211,20 @@ def test_pairs_are_stepped_through_in_place(page: Page, server: str) -> None:
     page.get_by_label("Random seed").fill("5")
     page.get_by_role("button", name="Compare").click()
     expect(page.get_by_role("status")).to_contain_text("Draw 1 with seed 5")
+    page.get_by_label("Third").select_option(index=2)
+    page.get_by_label("Matched by").select_option("nearest")
+    page.get_by_role("button", name="Compare").click()
+    expect(page.locator(".side")).to_have_count(3)
+    expect(page.get_by_text("Cosine", exact=True)).to_have_count(2)
+    page.get_by_role("heading", name="What each has").scroll_into_view_if_needed()
+    expect(page.locator(".lone").first).to_be_visible()
     assert page.evaluate("window.sameDocument")
+    assert len(re.findall(r"[?&]d=", page.url)) == 3, "what loads below has no address of its own"
     sides = page.locator(".side h2").all_inner_texts()
     page.reload()
     assert page.locator(".side h2").all_inner_texts() == sides
+    page.get_by_role("link", name="remove").first.click()
+    expect(page.locator(".sides-2 > .side h2")).to_have_count(2)
 
 
 def test_everything_can_be_read_without_javascript(
@@ -210,8 +238,6 @@ def test_everything_can_be_read_without_javascript(
     page.get_by_role("button", name="Filter").click()
     expect(page).to_have_url(re.compile(r"\?sort=max&state=live(#features)?$"))
     page.goto(server + addresses["feature"])
-    page.locator(".hit summary").first.click()
-    expect(page.locator(".hit-full").first).to_be_visible()
     page.get_by_role("link", name="Show contexts of the weakest fifth").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Weakest fifth")
     page.goto(f"{server}/compare")
