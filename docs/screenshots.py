@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, Page
 from app.store.study import StudyStore
 from tests.rating import answer_by_keyboard, item, keys_for, task, write_by_keyboard
 from tests.serving import ROOT, chromium, dartboard, serving
+from tests.studies import answer
 
 FOLDER = ROOT / "docs" / "screenshots"
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
@@ -103,6 +104,20 @@ def results_pages(camera: Photographer, cookies: Any, before: str, after: str) -
     camera.take("results", f"/results/{after}", cookies)
     camera.take("results-blinding", f"/results/{after}", cookies, only_below("blinding"))
     camera.take("results-pages", f"/results/{after}/tables/pages", cookies)
+
+
+def some_ratings(data: Path) -> str:
+    """An open study with some ratings in the store of a folder; its name."""
+    dartboard("study", "new", RATED, "--if-missing", "--data", data)
+    store = StudyStore.open(f"sqlite:///{data}/study.sqlite")
+    name = name_in(RATED)
+    if store.study(name).state == "open":
+        for label, answers in (("Ada", 30), ("Grace", RATINGS)):
+            rater = store.add_rater(name, label, "docs")
+            for number in range(answers):
+                answer(store, rater, number)
+    store.dispose()
+    return name
 
 
 def only_below(section: str) -> Callable[[Page], None]:
@@ -267,9 +282,9 @@ def main() -> None:
                 rate_some(camera, camera.person(link(base, "study", "invite", study, "--data", data)))
                 staff_pages(camera, staff, "topk-sae", "random-sign", study)
             if "results" in options.pages:
-                dartboard("study", "new", RATED, "--if-missing", "--data", data)
+                before = some_ratings(data)
                 dartboard("study", "simulate", SIMULATED, "--raters", "12", "--data", data)
-                results_pages(camera, staff, name_in(RATED), f"simulated-{name_in(SIMULATED)}")
+                results_pages(camera, staff, before, f"simulated-{name_in(SIMULATED)}")
         if "staff" in options.pages:
             with serving(empty) as base:
                 Photographer(browser, base, options.out).take("empty", "/")

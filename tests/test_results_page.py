@@ -14,12 +14,14 @@ from httpx import Response
 from starlette.testclient import TestClient
 
 from app.errors import Conflict
+from app.exported import read_export
 from app.results.compute import compute, read
 from app.store.study import StudyStore
 from app.study.analysis.run import analyse
 from app.study.answers import PageAnswer, PairAnswer
 from app.study.frozen import FrozenStudy
 from app.study.protocol import Protocol
+from app.tables import write_folder
 from tests.studies import answer, frozen_study, with_key_swapped
 from tests.web import Web, message, serve_frozen
 
@@ -100,8 +102,12 @@ def test_results_are_for_staff(web: Web) -> None:
     for address in ("", *(f"/{part}" for part in (*PARTS, *FILES))):
         assert nobody.get(f"/results/small{address}").status_code == 401
         assert rater.get(f"/results/small{address}").status_code == 403
-    assert web.staff("analyst").get("/results/small").status_code == 200
-    assert web.staff().get("/results/smal").status_code == 404
+    analyst, admin = web.staff("analyst"), web.staff()
+    assert 'href="/results"' in analyst.get("/results/small").text
+    assert 'href="/admin/studies/small"' in admin.get("/results/small").text
+    assert 'href="/results/small"' in analyst.get("/results").text
+    assert (nobody.get("/results").status_code, rater.get("/results").status_code) == (401, 403)
+    assert admin.get("/results/smal").status_code == 404
 
 
 def test_after_the_reveal_the_page_says_what_the_export_gives(web: Web) -> None:
@@ -115,6 +121,8 @@ def test_after_the_reveal_the_page_says_what_the_export_gives(web: Web) -> None:
     page = settled(staff)
     protocol = Protocol.from_canonical(rated_quickly().protocol)
     analysis = analyse(read(web.study, "small", protocol, None))
+    write_folder(web.study, "small", web.data / "out", "csv")
+    assert analyse(read_export(web.data / "out")) == analysis, "the export gives every figure again"
     assert analysis.verdict.sentence in re.sub("&#34;", '"', page.text)
     assert analysis.protocol_hash in page.text
     assert [arm.name for arm in analysis.arms] == ["trained", "random"]

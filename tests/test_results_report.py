@@ -55,7 +55,7 @@ def page(found: Report) -> str:
     at = AT
     of = Study(1, found.study, "t", "revealed", "", {}, "h", "k", 1, at, at, None, at)
     rows = {table.name: tuple(shown_rows(table)) for table in found.tables() if not table.long}
-    variables = template_variables(ResultsPage("Ada", of, found, rows)) | {"is_htmx": False}
+    variables = template_variables(ResultsPage("Ada", "/results", of, found, rows)) | {"is_htmx": False}
     return environment().get_template("results/results.html").render(variables)
 
 

@@ -31,17 +31,24 @@ from app.state import state
 from app.store.scores import FILE as SCORES
 from app.store.study import ItemProgress, RaterProgress, Session, Study
 
-router = APIRouter(prefix="/results/{name}", include_in_schema=False)
+router = APIRouter(prefix="/results", include_in_schema=False)
 Staff = Annotated[Session, Depends(require_login)]
 POLL = 0.2  # seconds between two looks at whether the files are drawn
 Part = TypeVar("Part", Chart, Table)
 
 
 @dataclass(frozen=True)
+class ListPage:
+    staff: str
+    studies: tuple[Study, ...]
+
+
+@dataclass(frozen=True)
 class ProgressPage:
-    """Before the reveal: counts of answers, whatever they say and whatever of."""
+    """Before the reveal: counts of answers, whatever they say and whatever of. `back`: where the study's name leads."""
 
     staff: str
+    back: str
     study: Study
     items: tuple[ItemProgress, ...]
     item_count: int
@@ -54,6 +61,7 @@ class ProgressPage:
 @dataclass(frozen=True)
 class ComputingPage:
     staff: str
+    back: str
     study: Study
     running: Running
     percent: int
@@ -62,6 +70,7 @@ class ComputingPage:
 @dataclass(frozen=True)
 class ResultsPage:
     staff: str
+    back: str
     study: Study
     report: Report
     rows: dict[str, tuple[tuple[Shown, ...], ...]]  # of each table that the page shows, by its name
@@ -76,28 +85,34 @@ class TablePage:
 
 
 @router.get("")
+def list_studies(request: Request, staff: Staff) -> Response:
+    """Every study, for analysts too, who have no page of studies to administer."""
+    return render(request, "results/list.html", ListPage(staff.name, tuple(state(request).study.studies())))
+
+
+@router.get("/{name}")
 def show(request: Request, staff: Staff, name: str) -> Response:
     study = state(request).study.study(name)
     if study.state != "revealed":
-        return render(request, "results/progress.html", _progress(request, staff.name, study))
+        return render(request, "results/progress.html", _progress(request, staff, study))
     found = _ask(request, study)
     if isinstance(found, Running):
-        page = ComputingPage(staff.name, study, found, round(100 * found.share))
+        page = ComputingPage(staff.name, _back(staff, study), study, found, round(100 * found.share))
         return render(request, "results/computing.html", page)
     if wants_fragment(request):  # the page that shows how far it is has asked: it is to make way
         return Response(headers={"HX-Refresh": "true"})
     rows = {one.name: tuple(shown_rows(one)) for one in found.tables() if not one.long}
-    return render(request, "results/results.html", ResultsPage(staff.name, study, found, rows))
+    return render(request, "results/results.html", ResultsPage(staff.name, _back(staff, study), study, found, rows))
 
 
-@router.get("/charts/{chart}.json")
+@router.get("/{name}/charts/{chart}.json")
 def chart(request: Request, staff: Staff, name: str, chart: str, light: bool = False) -> Response:
     """A chart's specification; `light`: with the colours of the light theme in it, to be saved."""
     found = _named(chart, {one.name: one for one in _report(request, name).charts()}, "chart")
     return JSONResponse(in_light(found.spec) if light else found.spec)
 
 
-@router.get("/data/{table}.csv")
+@router.get("/{name}/data/{table}.csv")
 def data(request: Request, staff: Staff, name: str, table: str) -> Response:
     """The exact values behind a chart or of a table."""
     found = _named(table, {one.name: one for one in _report(request, name).tables()}, "table")
@@ -106,7 +121,7 @@ def data(request: Request, staff: Staff, name: str, table: str) -> Response:
     return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=disposition)
 
 
-@router.get("/report.html")
+@router.get("/{name}/report.html")
 async def report_page(request: Request, staff: Staff, name: str) -> Response:
     """The report as one file, to be saved: it opens from disk."""
     found = await _files(request, name)
@@ -114,7 +129,7 @@ async def report_page(request: Request, staff: Staff, name: str) -> Response:
     return Response(found["report.html"], media_type="text/html; charset=utf-8", headers=disposition)
 
 
-@router.get("/report.zip")
+@router.get("/{name}/report.zip")
 async def report_folder(request: Request, staff: Staff, name: str) -> Response:
     """Everything that `dartboard report` writes."""
     found = await _files(request, name)
@@ -122,7 +137,7 @@ async def report_folder(request: Request, staff: Staff, name: str) -> Response:
     return Response(await run_in_threadpool(zipped, name, found), media_type="application/zip", headers=disposition)
 
 
-@router.get("/tables/{table}")
+@router.get("/{name}/tables/{table}")
 def table(request: Request, staff: Staff, name: str, table: str) -> Response:
     """A table by itself: those that are too long for the page."""
     found = _named(table, {one.name: one for one in _report(request, name).tables()}, "table")
@@ -130,13 +145,19 @@ def table(request: Request, staff: Staff, name: str, table: str) -> Response:
     return render(request, "results/table.html", TablePage(staff.name, study, found, tuple(shown_rows(found))))
 
 
-def _progress(request: Request, staff: str, study: Study) -> ProgressPage:
+def _back(staff: Session, study: Study) -> str:
+    """An analyst may not open the page by which a study is run."""
+    return f"/admin/studies/{study.name}" if staff.role == "admin" else "/results"
+
+
+def _progress(request: Request, staff: Session, study: Study) -> ProgressPage:
     store = state(request).study
     items = tuple(store.item_progress(study.name))
     raters: list[RaterProgress] = store.raters(study.name)
     count = sum(row.items for row in items)
     return ProgressPage(
-        staff=staff,
+        staff=staff.name,
+        back=_back(staff, study),
         study=study,
         items=items,
         item_count=count,
