@@ -30,6 +30,7 @@ WAITING = 8  # questions that may wait for their turn
 START_SECONDS = 180.0  # a large model takes its time, the first time most of all
 ANSWER_SECONDS = 30.0  # for one answer
 PATIENCE_SECONDS = 45.0  # for a turn and the answer
+LOADING_SECONDS = 5.0  # the same while the model is loaded, which may take far longer
 RETRY_SECONDS = 10.0  # between two starts, where the first one failed
 OFF = "No worker reads texts here; start the server with `dartboard serve --live`."
 STARTING = "The model is being loaded, which takes a while the first time; try again in a moment."
@@ -44,6 +45,7 @@ class Limits:
     start_seconds: float = START_SECONDS
     answer_seconds: float = ANSWER_SECONDS
     patience_seconds: float = PATIENCE_SECONDS
+    loading_seconds: float = LOADING_SECONDS
     retry_seconds: float = RETRY_SECONDS
 
 
@@ -172,8 +174,9 @@ class Live:
 
     def wait(self, future: "Future[dict[str, Any]]") -> dict[str, Any]:
         """The answer. Raises Unavailable, TooSlow, and what the worker says: NotFound, UserError."""
+        loading = self.status.state == "starting"
         try:
-            return future.result(self.limits.patience_seconds)
+            return future.result(self.limits.loading_seconds if loading else self.limits.patience_seconds)
         except TimeoutError as error:
             future.cancel()
             raise self.late() from error

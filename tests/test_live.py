@@ -56,6 +56,7 @@ def folder(tmp_path: Path) -> Path:
 def running(folder: Path, code: str = WORKER, **limits: float) -> Iterator[Live]:
     script = folder / "worker.py"
     script.write_text(textwrap.dedent(code), "utf-8")
+    limits = {"loading_seconds": 45, **limits}  # a process takes its time to start where others want the machine
     live = Live(folder / "features.sqlite", [sys.executable, str(script)], Limits(**limits))
     live.start()
     try:
@@ -129,7 +130,7 @@ def test_only_so_many_questions_wait(folder: Path) -> None:
 
 
 def test_who_comes_while_the_model_is_loaded_is_told_so(folder: Path) -> None:
-    with running(folder, "import sys\nsys.stdin.read()", patience_seconds=0.1) as live:
+    with running(folder, "import sys\nsys.stdin.read()", loading_seconds=0.1) as live:
         with pytest.raises(Unavailable, match="being loaded"):
             live.nearest("hello")
         assert live.status.state == "starting"

@@ -274,7 +274,10 @@ def test_activations_are_those_of_a_store_of_the_demo_model(small_store: Path, t
     """In bfloat16, from a GGUF file, by a process of its own, through the client."""
     shutil.copytree(small_store, tmp_path / "data")
     store = FeatureStore(tmp_path / "data" / "features.sqlite")
-    live = Live(tmp_path / "data" / "features.sqlite", limits=Limits(answer_seconds=60, patience_seconds=300))
+    live = Live(
+        tmp_path / "data" / "features.sqlite",
+        limits=Limits(answer_seconds=60, patience_seconds=300, loading_seconds=300),
+    )
     live.start()
     try:
         check_hits(lambda text, **more: live.wait(live.submit({"do": "read", "text": text, **more})), store, 100)
