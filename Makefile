@@ -38,7 +38,7 @@ install: .venv/.installed ## Make .venv and install the pinned dependencies into
 	@touch $@
 
 demo: $(DATA)/.ready ## Build the demo store where it is missing, and serve it (PORT=8000, DATA=data/demo)
-	@exec $(BIN)/dartboard serve --links --port $(PORT) --data $(DATA)
+	@exec env $(OFFLINE) $(BIN)/dartboard serve --links --live --port $(PORT) --data $(DATA)
 
 # Stands for "built and frozen": a second start goes straight to serving.
 $(DATA)/.ready: .venv/.installed demo/BUILD.toml demo/STUDY.toml $(if $(wildcard $(DATA)/features.sqlite),,FORCE)
