@@ -6,6 +6,7 @@ from itertools import zip_longest
 
 from markupsafe import Markup
 
+from app.browse.text_code import MAX_CHARACTERS, text_url
 from app.render import figure, token_row
 from app.store.features import Context, Feature, FeatureStore
 from app.store.packing import GROUPS, PackedHit
@@ -37,6 +38,7 @@ class SharedText:
     document: str
     source: int
     readings: tuple[Reading | None, ...]  # None where there is no feature, or it is of another site
+    url: str | None  # where the model reads it, under every feature; None for a text without words
 
 
 def shared_texts(store: FeatureStore, features: Sequence[Feature | None]) -> tuple[SharedText, ...]:
@@ -61,8 +63,13 @@ def shared_texts(store: FeatureStore, features: Sequence[Feature | None]) -> tup
             else None
             for feature, hits, least in zip(features, kept, weakest, strict=True)
         )
-        found.append(SharedText(number, context.document, source, readings))
+        found.append(SharedText(number, context.document, source, readings, address(context)))
     return tuple(found)
+
+
+def address(context: Context) -> str | None:
+    text = "".join(context.tokens)[:MAX_CHARACTERS]
+    return text_url(text) if text.strip() else None
 
 
 def by_context(store: FeatureStore, feature: Feature) -> dict[int, PackedHit]:
