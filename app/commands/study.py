@@ -34,7 +34,8 @@ def new(
     if if_missing and store.has_study(protocol.name):
         typer.echo(f"The study “{protocol.name}” is there already.")
         return
-    study = freeze(protocol, FeatureStore(settings.feature_path), store, actor="cli")
+    with Console(stderr=True).status("Drawing features and words, and making their pages"):
+        study = freeze(protocol, FeatureStore(settings.feature_path), store, actor="cli")
     typer.echo(f"Froze “{study.name}”: {study.items} items; protocol SHA-256 {study.protocol_hash}")
     for line in _report(store.report(study.name)):
         typer.echo(line)
@@ -93,8 +94,13 @@ def check(
     features = FeatureStore(settings_for(data=data).feature_path)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("Simulating studies", total=simulations(protocol))
-        lines = list(check_study(protocol, features, lambda done: bar.advance(task, done)))
+        drawing = bar.add_task("Drawing features and words, and making their pages", total=None)
+        simulating = bar.add_task("Simulating studies", total=simulations(protocol), visible=False)
+        lines = []
+        for line in check_study(protocol, features, lambda done: bar.advance(simulating, done)):
+            bar.update(drawing, visible=False)
+            bar.update(simulating, visible=True)
+            lines.append(line)
     for line in lines:
         typer.echo(line)
 
