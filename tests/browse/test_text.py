@@ -20,6 +20,7 @@ from tests.web import serve
 
 HOSTILE = "<script>alert(1)</script> & \x00\x1b[31m \u202eevil\u2066 שלום\n\ttab \U0001f642"
 # Cuts a text at spaces, and lets feature 1 of every dictionary fire on every second token: as the worker answers, without a model.
+# "wait" is read until it is called off.
 WORKER = """
 import json, re, sys
 say = lambda answer: print(json.dumps(answer), flush=True)
@@ -27,6 +28,9 @@ say({"ready": True})
 for line in sys.stdin:
     asked = json.loads(line)
     if "cancel" in asked:
+        continue
+    if asked["text"] == "wait":
+        say({"id": asked["id"], "cancelled": json.loads(sys.stdin.readline()) == {"cancel": asked["id"]}})
         continue
     tokens = re.findall(r" *[^ ]+", asked["text"])
     first, last = asked["first"] or 0, len(tokens) - 1 if asked["last"] is None else asked["last"]

@@ -84,6 +84,20 @@ def test_a_text_is_pasted_coloured_and_chosen_from(page: Page, reading: str) -> 
     expect(page.locator("a.t.chosen")).to_have_count(0)
 
 
+def test_a_reading_is_stopped_by_its_reader(page: Page, reading: str) -> None:
+    page.goto(f"{reading}/text")
+    page.get_by_role("textbox", name="Text").fill("wait")
+    page.get_by_role("button", name="Read").click()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("button", name="Stop")).to_be_hidden()
+    page.get_by_role("textbox", name="Text").fill("wait")
+    page.get_by_role("button", name="Read").click()
+    page.goto(f"{reading}/text")  # who leaves has stopped, too
+    page.get_by_role("textbox", name="Text").fill(TEXT)
+    page.get_by_role("button", name="Read").click()
+    expect(page.get_by_role("heading", name="13 tokens")).to_be_visible()
+
+
 def test_what_is_too_long_is_refused_by_a_page(page: Page, reading: str) -> None:
     page.goto(f"{reading}/text")
     for characters, said in [(5_000, "4,000 are read at a time"), (1_000_000, "more than a form here may hold")]:
@@ -114,14 +128,15 @@ def test_it_works_without_javascript(watched: Callable[..., BrowserContext], rea
     expect(page.get_by_role("heading", level=1)).to_contain_text("Feature 1")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_is_accessible_and_fits(watched: Callable[..., BrowserContext], reading: str, scheme: str) -> None:
-    for width in (360, 1280):
-        page = watched(viewport={"width": width, "height": 800}, color_scheme=scheme).new_page()
-        for address in ("/text", f"{text_url(TEXT * 3)}?from=2&to=5", text_url(HOSTILE)):
-            page.goto(reading + address)
-            page.wait_for_load_state("networkidle")
-            wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-            assert wide <= 0, address
-            report = Axe().run(page)
-            assert not report.response["violations"], f"{address}:\n{report.generate_report()}"
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360)])
+def test_it_is_accessible_and_fits(
+    watched: Callable[..., BrowserContext], reading: str, scheme: str, width: int
+) -> None:
+    page = watched(viewport={"width": width, "height": 800}, color_scheme=scheme).new_page()
+    for address in ("/text", f"{text_url(TEXT * 3)}?from=2&to=5", text_url(HOSTILE)):
+        page.goto(reading + address)
+        page.wait_for_load_state("networkidle")
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, address
+        report = Axe().run(page)
+        assert not report.response["violations"], f"{address}:\n{report.generate_report()}"
