@@ -2,6 +2,7 @@
 
 import json
 import random
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import cache
@@ -363,6 +364,12 @@ def test_what_is_no_export_of_a_revealed_study_is_refused() -> None:
             analyse(replace(study(), items=[{**row, "stratum": stratum} for row in study().items]))
     with pytest.raises(UserError, match="is no page"):
         analyse(replace(study(), items=[{**row, "content": "{}"} for row in study().items]))
+
+
+def test_a_library_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "krippendorff", None)  # what an import of a missing one comes to
+    with pytest.raises(UserError, match=r"needs krippendorff, .*: pip install 'dartboard\[analysis\]'"):
+        analyse(study())
 
 
 @pytest.mark.slow
