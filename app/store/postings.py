@@ -25,24 +25,25 @@ def pack_postings(
     gaps[1:] -= feature[:-1]
     gaps[first] = feature[first]
     every: list[NDArray[np.integer]] = [gaps, *columns]
-    packed = [_Column(values, first) for values in every]
+    widths = np.stack([_widths(values, first) for values in every], axis=1)
+    heads, size = widths.tobytes(), len(every)
+    data = [
+        ({width: np.ascontiguousarray(values, f"<u{width}").tobytes() for width in set(column)}, column)
+        for values, column in zip(every, widths.T.tolist(), strict=True)
+    ]
     ends = [*first[1:].tolist(), len(group)]
-    for number, (begin, end) in enumerate(zip(first.tolist(), ends, strict=True)):
-        widths = bytes(column.width[number] for column in packed)
-        yield int(group[begin]), widths + b"".join(column.cut(number, begin, end) for column in packed)
+    for number, (one, begin, end) in enumerate(zip(group[first].tolist(), first.tolist(), ends, strict=True)):
+        parts = [heads[number * size : (number + 1) * size]]
+        for packed, width in data:
+            wide = width[number]
+            parts.append(packed[wide][begin * wide : end * wide])
+        yield one, b"".join(parts)
 
 
-class _Column:
-    """A column in each width that some group of it needs."""
-
-    def __init__(self, values: NDArray[np.integer], first: NDArray[np.int64]) -> None:
-        largest = np.maximum.reduceat(values, first)
-        self.width: list[int] = np.where(largest < 2**8, 1, np.where(largest < 2**16, 2, 4)).tolist()
-        self.data = {width: np.ascontiguousarray(values, f"<u{width}").tobytes() for width in set(self.width)}
-
-    def cut(self, number: int, begin: int, end: int) -> bytes:
-        width = self.width[number]
-        return self.data[width][begin * width : end * width]
+def _widths(values: NDArray[np.integer], first: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Bytes that the largest number of each group takes."""
+    largest = np.maximum.reduceat(values, first)
+    return np.where(largest < 2**8, 1, np.where(largest < 2**16, 2, 4)).astype(np.uint8)
 
 
 def unpack_postings(blob: bytes, columns: int) -> tuple[NDArray[np.int64], ...]:
