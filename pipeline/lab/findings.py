@@ -18,6 +18,7 @@ from pipeline.scores.read import ScoredDictionary
 RESAMPLES = 2000
 SEEDS = 5  # dictionaries from which on they are drawn, too
 LEVEL = 0.95
+LEAST = 10  # features, below which a figure says nothing
 Values = NDArray[np.float64]
 
 
@@ -97,21 +98,27 @@ def everything(one: ScoredDictionary) -> NDArray[np.bool_]:
 
 
 def estimate(values: Values | None, features: int) -> Estimate:
-    """Of a value and its resampled ones: NaN where there are none."""
-    if values is None or not features or not np.isfinite(values[0]):
+    """Of a value and its resampled ones: NaN where there are none, or too few features."""
+    if values is None or features < LEAST or not np.isfinite(values[0]):
         return Estimate(np.nan, np.nan, np.nan, 0)
     low, high = np.nanquantile(values[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(float(values[0]), float(low), float(high), features)
 
 
 def kept(arm: Arm, trained: Sequence[Arm], measure: str) -> Estimate:
-    """The share of the trained arms' gain over random contexts that an arm has, too; trained arms count equally."""
+    """The share of the trained arms' gain over random contexts that an arm has, too; trained arms count equally.
+
+    NaN where the trained gain itself cannot be told from none: a share of nothing says nothing.
+    """
     gain, theirs = arm.gain(measure), [one.gain(measure) for one in trained]
     known = [one for one in theirs if one is not None]
     if gain is None or not known:
         return estimate(None, 0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return estimate(gain / np.mean(known, axis=0), arm.features.get(measure, 0))
+    whole = np.mean(known, axis=0)
+    there = estimate(whole, LEAST)
+    if not there.known or there.low <= 0 <= there.high:
+        return estimate(None, 0)
+    return estimate(gain / whole, arm.features.get(measure, 0))
 
 
 def less(arm: Arm, other: Arm, measure: str) -> Estimate:

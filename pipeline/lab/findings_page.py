@@ -33,7 +33,7 @@ class Findings:
     sweep: Sequence[tuple[str, Sequence[Arm]]]
     strata: Sequence[tuple[str, Sequence[Arm]]]
     command: str
-    tokens: int
+    tokens: tuple[int, int]  # of either text
     made: Mapping[str, str]
 
     def trained(self, part: str) -> list[Arm]:
@@ -48,7 +48,7 @@ def show(found: Estimate, digits: int = 3) -> str:
     """`.712 [.701, .722]`."""
     if not found.known:
         return NONE
-    return f"{found.value:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+    return f"{found.value:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]".replace("-", "−")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -74,7 +74,10 @@ def page(found: Findings) -> Iterator[str]:
     yield ""
     yield "## How much of the trained gain an arm keeps"
     yield ""
-    yield "(Its mean − its null) ÷ (the same of the TopK SAEs): 1 is as much as training gives, 0 no more than random contexts."
+    yield (
+        "(Its mean − its null) ÷ (the same of the TopK SAEs): 1 is as much as training gives, 0 no more than random contexts; "
+        "— where training itself gives nothing that can be told from random contexts."
+    )
     yield ""
     yield from _kept(found)
     yield "## More directions"
@@ -86,7 +89,8 @@ def page(found: Findings) -> Iterator[str]:
 
 
 def _made(found: Findings) -> Iterator[str]:
-    yield f"Made by `{found.command}`: {found.tokens:,} tokens of WikiText-2 and, for stability, of the Mueller report."
+    text, second = found.tokens
+    yield f"Made by `{found.command}`: {text:,} tokens of WikiText-2 and, for stability, {second:,} of the Mueller report."
     yield from (f"{key}: {value}." for key, value in found.made.items())
     yield ""
     if "--quick" in found.command:
@@ -153,7 +157,7 @@ def _arms(arms: Sequence[Arm]) -> Iterator[str]:
 
 
 def _null(arms: Sequence[Arm], measure: str) -> str:
-    known = [estimate(arm.null.get(measure), 1).value for arm in arms if measure in arm.null]
+    known = [float(arm.null[measure][0]) for arm in arms if measure in arm.null]
     return f"{sum(known) / len(known):.3f}" if known else NONE
 
 
@@ -187,7 +191,7 @@ def _sweep(found: Findings) -> Iterator[str]:
                     f"{arm.frequency:.2%}",
                     NONE if arm.fve is None else f"{arm.fve:.3f}",
                     show(arm.of("token_auroc")),
-                    show(estimate(corrected, 1)),
+                    show(estimate(corrected, arm.features.get("token_auroc", 0))),
                     *(show(arm.of(name)) for name, _, _ in MEASURES[1:]),
                     show(arm.of("peak_entropy"), 2),
                 ]

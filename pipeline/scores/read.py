@@ -45,7 +45,7 @@ class Scored:
 
     dictionaries: tuple[ScoredDictionary, ...]
     measures: tuple[Measure, ...]
-    tokens: dict[str, int]  # by site
+    tokens: dict[str, tuple[int, int]]  # by site, of either text
     record: dict[str, Any]
     scores: dict[str, Any]
 
@@ -62,7 +62,7 @@ def read_scored(path: Path) -> Scored:
             return Scored(
                 tuple(_read(store, scores, one, sites[one.site_id]) for one in store.dictionaries()),
                 scores.measures(),
-                {site.name: site.tokens for site in sites.values()},
+                {site.name: (site.tokens, site.second_tokens or 0) for site in sites.values()},
                 store.provenance(),
                 scores.provenance(),
             )
