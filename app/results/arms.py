@@ -48,12 +48,12 @@ def shares(analysis: Analysis) -> Section:
         (
             Column("arm", "Arm"),
             Column("place", "Feature"),
-            Column("item", "Item", "code"),
             Column("decile", "Decile", "whole"),
             Column("single_token", "Single token", "flag"),
             Column("interpretable", "Interpretable", "share"),
             Column("mean", "Mean score", "figure"),
             Column("scores", "Scores"),
+            Column("item", "Item", "code"),
         ),
         tuple((arm.name, *_page(point)) for arm in arms for point in arm.points),
         long=True,
@@ -86,7 +86,7 @@ def shares(analysis: Analysis) -> Section:
 
 def _page(point: Point) -> tuple[Any, ...]:
     place = Place(point.dictionary, point.feature)
-    return place, point.item, point.decile, point.single_token, point.share, point.mean, written(point.scores)
+    return place, point.decile, point.single_token, point.share, point.mean, written(point.scores), point.item
 
 
 def _raw(arm: ArmResult, point: Point) -> dict[str, Any]:

@@ -130,6 +130,7 @@ def blinding(analysis: Analysis) -> Section:
     spec = specs.forest(
         rows, "0: as by chance; 1: every guess right", lines=(0,), domain=(-1, 1), form=".1f", colours=palette
     )
+    spec["height"] = specs.ROW * len(rows)  # one estimate a row, so that the colours need no legend
     for layer in spec["layer"]:
         layer["encoding"].pop("yOffset", None)
         if isinstance(layer["encoding"].get("color"), dict) and "field" in layer["encoding"]["color"]:
