@@ -7,7 +7,8 @@ random sample of one part or the other.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def draw_contexts(
     titles: list[str] = []
     read = 0
     with raw.open("wb") as file:
-        for batch in _batches(read_documents(corpus)):
+        for batch in _ahead(_batches(read_documents(corpus))):
             for document, windows in zip(batch, _windows(batch, tokenizer, site.context_length), strict=True):
                 if len(windows):
                     documents.append(np.full(len(windows), len(titles), np.int32))
@@ -142,7 +143,16 @@ def prefix_of(tokenizer: Any) -> list[int]:
     return prefix if prefix == [tokenizer.bos_token_id] else []
 
 
-def _batches(documents: Any) -> Any:
+def _ahead(batches: Iterator[list[Document]]) -> Iterator[list[Document]]:
+    """The same, the next one being read while the last one is tokenised."""
+    with ThreadPoolExecutor(1) as aside:
+        following = aside.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = aside.submit(next, batches, None)
+            yield batch
+
+
+def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
     batch: list[Document] = []
     for document in documents:
         batch.append(document)
