@@ -95,17 +95,19 @@ def list_features(request: Request, name: str) -> Response:
 
 @router.get("/dictionaries/{name}/features/{index}", response_model=m.FeatureDetail)
 def one_feature(request: Request, name: str, index: str) -> Response:
-    """A feature with all its contexts, and the features nearest to it."""
+    """A feature with all its contexts, the features nearest to it, and its machine scores."""
     store = current_store(request)
     dictionary = find_dictionary(store, name)
     feature = find_feature(store, dictionary, index)
-    near = relations(store, feature)
+    near, scores = relations(store, feature), scores_beside(store).scores
     detail = m.FeatureDetail(
         **m.figures(feature),
         dictionary=dictionary.name,
         neighbour=near["neighbour"],
         cofiring=near["cofiring"],
         groups={group: hits(store, feature, group) for group in GROUPS},
+        scores=list(scores.of(dictionary.id, feature.index)) if scores else [],
+        explanation=scores.explanation(dictionary.id, feature.index) if scores else None,
     )
     return answer(request, detail)
 

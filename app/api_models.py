@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from app.store.features import Dictionary, Feature, Site, State
+from app.store.scores import Explanation, Score
 
 Pairs = list[tuple[int, float]]
 
@@ -90,12 +91,17 @@ class HitDetail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureDetail(FeatureRow):
-    """`neighbour` and `cofiring`: [feature, cosine or Jaccard index] by dictionary; `groups`: hits, strongest first."""
+    """`neighbour` and `cofiring`: [feature, cosine or Jaccard index] by dictionary; `groups`: hits, strongest first.
+
+    `scores` and `explanation`: by `dartboard scores` and `dartboard explain`; empty and null where those were not run.
+    """
 
     dictionary: str
     neighbour: dict[str, Pairs]
     cofiring: dict[str, Pairs]
     groups: dict[str, list[HitDetail]]
+    scores: list[Score]
+    explanation: Explanation | None
 
 
 @dataclass(frozen=True, slots=True)

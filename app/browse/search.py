@@ -189,10 +189,10 @@ def by_meaning(request: Request, store: FeatureStore, typed: str) -> Found:
     live = state(request).live
     if live is None:
         return Found(lambda _: NOTHING, TURNED_OFF)
+    state(request).live_limit.take(client_of(request))
     try:
-        state(request).live_limit.take(client_of(request))
         near = live.nearest(typed)
-    except Unavailable as error:
+    except (NotFound, Unavailable) as error:  # it has no embeddings; it is starting, busy or broken
         return Found(lambda _: NOTHING, str(error))
     found = contexts_like([(one.context, one.cosine) for one in near])
     note = f"Features that fire in the {len(near)} contexts nearest in meaning, whatever their words."

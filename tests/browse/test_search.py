@@ -1,6 +1,7 @@
 """Search: what is found is there, best first, marked; every state is in the address; whatever is typed is text."""
 
 import re
+import sys
 from urllib.parse import quote
 
 import pytest
@@ -8,8 +9,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from app.browse.search import EACH, PAGE_SIZE, WAYS, Query
-from app.store.search import contexts_with, features_by_output, features_by_peak, features_in
-from tests.browse.conftest import HTMX, text
+from app.live import Live
+from app.store.search import contexts_like, contexts_with, features_by_output, features_by_peak, features_in
+from tests.browse.conftest import HTMX, text, visitor
+from tests.conftest import copy_store
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +119,47 @@ def test_every_other_state_says_so(client, address, status, words):
     page = client.get(address)
     assert page.status_code == status
     assert words in text(page.text)
+
+
+EMBEDDER = """
+import json, sys
+say = lambda answer: print(json.dumps(answer), flush=True)
+say({"ready": True})
+for line in sys.stdin:
+    asked = json.loads(line)
+    if asked.get("text") == "none":
+        say({"id": asked["id"], "error": "No embeddings; run `dartboard embed`.", "status": 404})
+    elif "do" in asked:
+        say({"id": asked["id"], "answer": {"contexts": CONTEXTS, "cosines": [0.9, 0.5, 0.1]}})
+"""
+
+
+def test_by_meaning_the_features_of_the_nearest_contexts_are_found(small_store, store, trained, tmp_path):
+    """The worker is a real process that speaks the worker's lines and loads no model."""
+    data = copy_store(small_store, tmp_path / "data")
+    near = [
+        hit.context
+        for feature in store.features(trained.id, limit=3)
+        for hit in store.hits(trained.id, feature.index)[:1]
+    ]
+    script = tmp_path / "worker.py"
+    script.write_text(EMBEDDER.replace("CONTEXTS", repr(near)), "utf-8")
+    with visitor(data) as client:
+        live = client.app.state.live = Live(data / "features.sqlite", [sys.executable, str(script)])
+        live.start()
+        try:
+            page = client.get(
+                "/search", params={"q": "trains that are late", "by": "meaning", "dictionary": trained.name}
+            )
+            lacking = client.get("/search", params={"q": "none", "by": "meaning"})
+        finally:
+            live.stop()
+    ranked = features_in(store, trained.id, contexts_like(list(zip(near, (0.9, 0.5, 0.1), strict=True))))
+    assert "the 3 contexts nearest in meaning" in text(page.text)
+    found = re.findall(r'<p class="result-head"><a href="/dictionaries/[^/]+/features/(\d+)"', page.text)
+    assert found == [str(one) for one in ranked.feature[:PAGE_SIZE].tolist()]
+    assert lacking.status_code == 200
+    assert "No embeddings; run" in text(lacking.text)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
