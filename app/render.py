@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -194,11 +195,10 @@ def peak_row(
 ) -> tuple[str, str]:
     """A context as the HTML of two halves, the second of which begins with the peak; a line break is a `br`.
 
-    marks: ascending (position, level 1–4) of the tokens that fire, the peak and those `found` by a search among them, with
-    level 0 where they do not; numbers: by position, what stands behind a marked token. As `token_row`, in fewer bytes: `i` is
-    a marked token, `b` the peak.
+    tokens: as `html_tokens` gives them; marks: ascending (position, level 1–4) of the tokens that fire, the peak and those
+    `found` by a search among them, with level 0 where they do not; numbers: by position, what stands behind a marked token.
+    As `token_row`, in fewer bytes: `i` is a marked token, `b` the peak.
     """
-    tokens = _lines(tokens)
     parts: list[str] = []
     done = 0
     before_peak = 0  # parts
@@ -227,12 +227,12 @@ def peak_row(
     return "".join(parts[:before_peak]), "".join(parts[before_peak:])
 
 
-def _lines(tokens: Sequence[str]) -> list[str]:
+def html_tokens(tokens: Sequence[str]) -> list[str]:
     """Tokens as HTML for between two tags, each on one line but for its `br`: all at once, since there are many."""
     text = SEAM.join(tokens)
     if text.count(SEAM) >= len(tokens):
         return [_line(token) for token in tokens]
-    return _line(text).split(SEAM)
+    return list(map(intern, _line(text).split(SEAM)))  # a vocabulary is small, and they are kept
 
 
 def _line(text: str) -> str:

@@ -1,5 +1,6 @@
 """What a feature's page shows to everybody, made once and remembered: figures, charts, contexts, what is near it, scores."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -7,11 +8,12 @@ import numpy as np
 from markupsafe import Markup
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.browse.charts import Chart, activation_chart
+from app.browse.charts import Chart
 from app.browse.kept import kept
 from app.browse.lookup import feature_url, site_of
 from app.browse.memory import remembered
-from app.browse.related import RelatedGroup, related
+from app.browse.pieces import histogram, outputs, related_list
+from app.browse.related import related
 from app.browse.rows import FIFTHS, GROUPS, Look, Row, rows, within
 from app.browse.shapes import shape
 from app.errors import UserError
@@ -21,7 +23,8 @@ from app.store.features import Dictionary, Feature, FeatureStore, Site
 from app.store.packing import Group
 from app.store.scores import Explanation, Score, Scores
 
-ROOM = 19_000  # characters of contexts in the page itself; the others load when the reader gets to them
+ROOM = 40_700  # bytes of a page; contexts that do not fit load when the reader gets to them
+FRAME = 12_400  # bytes of a page beside its contexts, charts and lists, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Standing:
     """Where a feature stands among its dictionary's: `at`, a share of the chart's width; `below`, of features that fire less."""
 
     chart: Chart
+    path: str  # of the chart's bars
     at: float
     below: float
 
@@ -57,16 +61,18 @@ class FeatureBody:
     feature: Feature
     here: str  # the page's own address
     numbers: str  # "?numbers=yes" where each activation stands behind its token
-    histogram: Chart | None
-    below: Chart | None  # of the negative tail
+    histogram: Markup  # empty where it never fired
+    below: Markup  # of the negative tail
+    raised: Markup | None  # output tokens; None where the build made no table of them
+    lowered: Markup | None
     standing: Standing | None
     top: tuple[Row, ...]
     total: int  # top contexts that there are; those that `top` leaves out load later
     asked: int  # top contexts that the build was to keep
     fifths: Mapping[Group, str]  # empty where there are too few contexts to part
     counts: Mapping[Group, int]
-    neighbours: tuple[RelatedGroup, ...]
-    partners: tuple[RelatedGroup, ...]
+    neighbours: Markup | None  # None where there are none
+    partners: Markup | None
     scores: ScoreTable | None
 
 
@@ -94,6 +100,14 @@ def body(
     scores: tuple[int, ...] | None = None,
 ) -> FeatureBody:
     near = related(store, feature)
+    neighbours = related_list(near["neighbour"]) if near["neighbour"] else None
+    partners = related_list(near["cofiring"]) if near["cofiring"] else None
+    raised, lowered = (
+        (outputs(feature.outputs["top"]), outputs(feature.outputs["bottom"])) if feature.outputs else (None, None)
+    )
+    drawn = histogram(feature, "How strongly it fires: tokens by activation")
+    below = histogram(feature, "Below zero", below=True)
+    beside = sum(len(part.encode()) for part in (neighbours, partners, raised, lowered, drawn, below) if part)
     top = rows(store, feature, "top", look=Look(numbers))
     return FeatureBody(
         dictionary=dictionary,
@@ -101,16 +115,18 @@ def body(
         feature=feature,
         here=feature_url(dictionary, feature.index),
         numbers="?numbers=yes" if numbers else "",
-        histogram=activation_chart(feature),
-        below=activation_chart(feature, below=True),
+        histogram=drawn,
+        below=below,
+        raised=raised,
+        lowered=lowered,
         standing=standing(store, dictionary, feature),
-        top=top[: within(top, ROOM)],
+        top=top[: within(top, ROOM - FRAME - beside)],
         total=len(top),
         asked=asked_for(store),
         fifths={group: GROUPS[group] for group in FIFTHS} if feature.state == "live" else {},
         counts=group_counts(store, feature.dictionary_id, feature.index),
-        neighbours=near["neighbour"],
-        partners=near["cofiring"],
+        neighbours=neighbours,
+        partners=partners,
         scores=score_table(store, feature, scores),
     )
 
@@ -121,7 +137,15 @@ def standing(store: FeatureStore, dictionary: Dictionary, feature: Feature) -> S
         return None
     ordered = kept(store, ("frequencies in order", dictionary.id), lambda: np.sort(store.frequencies(dictionary.id)))
     below = float(np.searchsorted(ordered, feature.frequency)) / max(len(ordered), 1)
-    return Standing(shape(store, dictionary).density, min(max((np.log10(feature.frequency) + 6) / 6, 0.0), 1.0), below)
+    chart = shape(store, dictionary).density
+    path = kept(store, ("density path", dictionary.id), lambda: bar_path(chart))
+    return Standing(chart, path, min(max((math.log10(feature.frequency) + 6) / 6, 0.0), 1.0), below)
+
+
+def bar_path(chart: Chart) -> str:
+    """All bars of a chart as one path: they stand on the ground."""
+    ground = int(chart.height)
+    return "".join(f"M{bar.x:.4g} {ground}V{bar.y:.3g}h{bar.width:.3g}V{ground}z" for bar in chart.bars)
 
 
 def asked_for(store: FeatureStore) -> int:

@@ -101,7 +101,7 @@ def made_page(request: Request, session: Session | None) -> Response:
         if owner is not None
         else None,
         longest_note=LONGEST_NOTE,
-        rated=known.ask(("rated", store, *place), lambda: rated(study, store, dictionary, feature)),
+        rated=rated(study, store, dictionary, feature),
     )
     return render(request, "browse/feature.html", context)
 

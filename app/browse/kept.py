@@ -21,3 +21,7 @@ def kept(store: FeatureStore, key: Hashable, make: Callable[[], T]) -> T:
 
 def figures(store: FeatureStore, dictionary_id: int) -> Figures:
     return kept(store, ("figures", dictionary_id), lambda: store.figures(dictionary_id))
+
+
+def replace_kept(store: FeatureStore, key: Hashable, value: Any) -> None:
+    _KEPT.setdefault(store, {})[key] = value

@@ -7,6 +7,7 @@ from starlette.requests import Request
 
 from app.errors import NotFound
 from app.state import state
+from app.store.feature_rows import read_feature
 from app.store.features import Context, Dictionary, Feature, FeatureFilter, FeatureStore, Site
 
 NO_STORE = "There is no feature store yet; make one with `dartboard build BUILD.toml`, then load this page again."
@@ -42,8 +43,8 @@ def find_feature(store: FeatureStore, dictionary: Dictionary, index: str) -> Fea
         number = int(digits) if len(digits) < 12 else dictionary.m
         wanted = -number if index.startswith("-") else number
         nearest = min(max(wanted, 0), dictionary.m - 1)
-        if wanted == nearest:
-            return store.feature(dictionary, wanted)
+        if wanted == nearest and (found := read_feature(store, dictionary.id, wanted)) is not None:
+            return found
     raise NotFound(
         f"{dictionary.name} has no feature {index[:20]}; its features are numbered 0 to {dictionary.m - 1}, "
         f"and the nearest is {nearest}.",

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from app.browse.kept import kept
+from app.memo import memo
 from app.store.features import Dictionary, Feature, FeatureStore
 from app.store.sealed import FeatureRatings, any_revealed, ratings_of
 from app.store.study import StudyStore
@@ -22,7 +23,7 @@ class RatedLine:
 
 def rated(study: StudyStore, store: FeatureStore, dictionary: Dictionary, feature: Feature) -> tuple[RatedLine, ...]:
     """Nothing before a study is revealed: the table that says which page was which is not read before."""
-    if not any_revealed(study):
+    if not memo(study).ask("any revealed", lambda: any_revealed(study)):
         return ()
     digest = kept(store, "digest", lambda: store.stated_digest)
     return tuple(map(line, ratings_of(study, dictionary.name, feature.index, digest)))

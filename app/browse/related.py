@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from app.browse.lookup import feature_url
-from app.store.feature_rows import Glance, glances
+from app.store.feature_rows import Glance, glances, read_relations
 from app.store.features import Dictionary, Feature, FeatureStore, Relation, RelationKind
 
 
@@ -28,7 +28,7 @@ class RelatedGroup:
 def related(store: FeatureStore, feature: Feature) -> dict[RelationKind, tuple[RelatedGroup, ...]]:
     """What stands near a feature, its own dictionary first; a kind that was not made is empty."""
     dictionaries = {dictionary.id: dictionary for dictionary in store.dictionaries()}
-    relations = store.relations(feature.dictionary_id, feature.index)
+    relations = read_relations(store, feature.dictionary_id, feature.index)
     wanted: dict[int, set[int]] = {}
     for relation in relations:
         wanted.setdefault(relation.other_id, set()).update(one.feature for one in relation.features)

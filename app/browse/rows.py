@@ -13,8 +13,9 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from app.render import RowHtml, context_row, figure, peak_row
-from app.store.feature_rows import ShownContext, hit_contexts, read_hits
+from app.browse.kept import kept, replace_kept
+from app.render import RowHtml, context_row, figure, html_tokens, peak_row
+from app.store.feature_rows import hit_contexts, read_contexts, read_hits
 from app.store.features import Context, Feature, FeatureStore
 from app.store.packing import GROUPS as STORED
 from app.store.packing import UNIT, Group, HitArrays, PackedHit
@@ -34,6 +35,7 @@ GROUPS: Mapping[Group, str] = {
 INLINE = str.maketrans({"\n": "↵", "\t": "⇥"})  # a row is one line
 REACH = 16  # tokens told of on each side of a peak where there is no room for all
 AROUND = 8  # tokens on each side of the peak that make two contexts the same
+KEPT = 16_384  # contexts of one store
 RANDOM_EACH = 2  # contexts of each fifth among the random ones
 
 
@@ -75,8 +77,8 @@ def rows(
     look: Look = PLAIN,
 ) -> tuple[Row, ...]:
     """The contexts of one group, strongest first. Each side of zero has a scale of its own."""
-    found = read_hits(store, feature.dictionary_id, feature.index, group, first, limit)
-    return _rows(feature, group, *found, look) if found else ()
+    hits = read_hits(store, feature.dictionary_id, feature.index, group, first, limit)
+    return _rows(feature, group, hits, laid_out(store, hits.context.tolist()), look) if hits is not None else ()
 
 
 def random_rows(store: FeatureStore, feature: Feature, seed: int, look: Look = PLAIN) -> tuple[Row, ...]:
@@ -105,15 +107,41 @@ def row(feature: Feature, hit: PackedHit, context: Context, *, found: Collection
         np.array(hit.positions, "<u1" if len(context.tokens) <= 256 else "<u2"),
         np.array(hit.values),
     )
-    shown = ShownContext(context.tokens, context.document, context.held_out)
+    shown = Laid(html_tokens(context.tokens), context.document, context.held_out)
     return _rows(feature, "top" if hit.value >= 0 else "bottom", one, {hit.context: shown}, PLAIN, found)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """A context ready to be shown: its tokens as `html_tokens` gives them."""
+
+    tokens: list[str]
+    document: str
+    held_out: bool
+
+
+def laid_out(store: FeatureStore, ids: Collection[int]) -> Mapping[int, Laid]:
+    """At least the contexts of these ids. Features share contexts, so they are kept: a few pointers each, since tokens recur."""
+    known: dict[int, Laid] = kept(store, "contexts laid out", dict)
+    missing = {number for number in ids if number not in known}
+    if not missing:
+        return known
+    if len(known) > KEPT:  # anew, and not emptied: another thread may be reading it
+        known, missing = {}, set(ids)
+        replace_kept(store, "contexts laid out", known)
+    made = {
+        number: Laid(html_tokens(context.tokens), context.document, context.held_out)
+        for number, context in read_contexts(store, missing).items()
+    }
+    known.update(made)
+    return known
 
 
 def _rows(
     feature: Feature,
     group: Group,
     hits: HitArrays,
-    contexts: Mapping[int, ShownContext],
+    contexts: Mapping[int, Laid],
     look: Look,
     found: Collection[int] = (),
 ) -> tuple[Row, ...]:
@@ -171,10 +199,10 @@ def _levels(values: NDArray[np.floating], scale: float) -> NDArray[np.int8]:
 
 
 def within(found: Sequence[Row], budget: int) -> int:
-    """How many rows fit in so many characters of HTML, at least one."""
+    """How many rows fit in so many bytes of HTML, at least one."""
     total = 0
     for count, row in enumerate(found):
-        total += len(row.html)
+        total += len(row.html.encode())
         if total > budget:
             return max(count, 1)
     return len(found)

@@ -12,6 +12,7 @@ import app
 from app.browse.feature_body import FeatureBody, body, scores_stamp
 from app.browse.lookup import current_store, feature_url, find_dictionary, find_feature
 from app.browse.owner import owner_of
+from app.browse.related import RelatedGroup, related
 from app.browse.rows import GROUPS, Look, Row, rows, shown_above
 from app.render import render_text
 from app.state import state
@@ -43,6 +44,8 @@ class SavedSection:
     note: str
     address: str  # where it was saved from
     groups: tuple[SavedGroup, ...]  # those that have contexts
+    neighbours: tuple[RelatedGroup, ...]
+    partners: tuple[RelatedGroup, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ def save_features(store: FeatureStore, title: str, some: Sequence[SavedFeature],
 
 def section(store: FeatureStore, one: SavedFeature, base: str) -> SavedSection:
     above = Look(above=shown_above(store, one.feature))
+    near = related(store, one.feature)
     groups = []
     for group, title in GROUPS.items():
         look = above if group.startswith("q") else Look()
@@ -85,6 +89,8 @@ def section(store: FeatureStore, one: SavedFeature, base: str) -> SavedSection:
         one.note,
         f"{base}{feature_url(one.dictionary, one.feature.index)}",
         tuple(group for group in groups if group.rows),
+        near["neighbour"],
+        near["cofiring"],
     )
 
 

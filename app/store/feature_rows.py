@@ -4,14 +4,25 @@ The same rows as `FeatureStore.hits` and `FeatureStore.contexts`, as arrays and 
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+import sqlite3
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from app.store.feature_schema import FEATURE_FIGURES
-from app.store.features import FeatureStore
-from app.store.packing import GROUPS, Group, HitArrays, PackedHit, group_sizes, unpack_arrays, unpack_first
+from app.store.features import Feature, FeatureStore, Related, Relation
+from app.store.packing import (
+    GROUPS,
+    Group,
+    HitArrays,
+    PackedHit,
+    group_sizes,
+    unpack_arrays,
+    unpack_first,
+    unpack_related,
+)
 
 BLOB = "SELECT blob FROM hit WHERE dictionary_id = ? AND feature = ?"
 CONTEXTS = (
@@ -21,6 +32,14 @@ CONTEXTS = (
 
 
 GLANCES = 'SELECT "index", state, top_token FROM feature WHERE dictionary_id = ? AND "index" IN ({})'
+
+
+FEATURE_COLUMNS = tuple(field.name for field in fields(Feature))
+FEATURE = f"""SELECT {", ".join(f'"{name}"' for name in FEATURE_COLUMNS)} FROM feature WHERE dictionary_id = ? AND "index" = ?"""
+RELATIONS = (
+    "SELECT other_id, kind, blob FROM relation WHERE dictionary_id = ? AND feature = ? "
+    "ORDER BY kind DESC, other_id != ?, other_id"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,67 +79,89 @@ class ShownContext:
     held_out: bool
 
 
-@contextmanager
-def reading(store: FeatureStore) -> Iterator[Any]:
-    """A cursor on the store's file."""
-    with closing(store.engine.raw_connection()) as connection:
-        yield connection.cursor()
+_OPEN = threading.local()  # by store: this thread's connection, closed when one of the two goes
+
+
+def reading(store: FeatureStore) -> sqlite3.Connection:
+    """This thread's connection to the store's file."""
+    known: WeakKeyDictionary[FeatureStore, sqlite3.Connection]
+    known = _OPEN.__dict__.setdefault("connections", WeakKeyDictionary())
+    found = known.get(store)
+    if found is None:
+        found = known[store] = store.connection()
+    return found
+
+
+def read_feature(store: FeatureStore, dictionary_id: int, index: int) -> Feature | None:
+    """As `FeatureStore.feature`; None where there is none of that number."""
+    row = reading(store).execute(FEATURE, (dictionary_id, index)).fetchone()
+    if row is None:
+        return None
+    values: dict[str, Any] = dict(zip(FEATURE_COLUMNS, row, strict=True))
+    for name in ("histogram", "outputs"):
+        values[name] = None if values[name] is None else json.loads(values[name])
+    values["single_token"] = bool(values["single_token"])
+    return Feature(**values)
+
+
+def read_relations(store: FeatureStore, dictionary_id: int, index: int) -> tuple[Relation, ...]:
+    """As `FeatureStore.relations`."""
+    rows = reading(store).execute(RELATIONS, (dictionary_id, index, dictionary_id))
+    return tuple(
+        Relation(other, kind, tuple(Related(*pair) for pair in unpack_related(blob))) for other, kind, blob in rows
+    )
 
 
 def read_hits(
     store: FeatureStore, dictionary_id: int, feature: int, group: Group, first: int = 0, last: int | None = None
-) -> tuple[HitArrays, dict[int, ShownContext]] | None:
-    """The hits of one group, from `first` to `last`, and their contexts by id. None where the feature has no hit at all."""
-    with reading(store) as cursor:
-        found = cursor.execute(BLOB, (dictionary_id, feature)).fetchone()
-        if found is None:
-            return None
-        hits = unpack_arrays(found[0], group, first, last)
-        return hits, _contexts(cursor, sorted(set(hits.context.tolist())))
+) -> HitArrays | None:
+    """The hits of one group, from `first` to `last`. None where the feature has no hit at all."""
+    found = reading(store).execute(BLOB, (dictionary_id, feature)).fetchone()
+    return unpack_arrays(found[0], group, first, last) if found else None
+
+
+def read_contexts(store: FeatureStore, ids: Collection[int]) -> dict[int, ShownContext]:
+    return _contexts(reading(store), sorted(ids))
 
 
 def hit_contexts(store: FeatureStore, dictionary_id: int, feature: int, group: Group) -> list[int]:
     """The contexts of a group's hits, strongest first."""
-    with reading(store) as cursor:
-        found = cursor.execute(BLOB, (dictionary_id, feature)).fetchone()
-    return unpack_arrays(found[0], group).context.tolist() if found else []
+    hits = read_hits(store, dictionary_id, feature, group)
+    return hits.context.tolist() if hits is not None else []
 
 
 def group_counts(store: FeatureStore, dictionary_id: int, feature: int) -> dict[Group, int]:
     """How many contexts each group has."""
-    with reading(store) as cursor:
-        found = cursor.execute(BLOB, (dictionary_id, feature)).fetchone()
+    found = reading(store).execute(BLOB, (dictionary_id, feature)).fetchone()
     return dict(zip(GROUPS, group_sizes(found[0]) if found else [0] * len(GROUPS), strict=True))
 
 
 def glances(store: FeatureStore, wanted: Mapping[int, Collection[int]]) -> dict[tuple[int, int], Glance]:
     """By dictionary's id and number; `wanted`: numbers of features by dictionary's id."""
     found = {}
-    with reading(store) as cursor:
-        for dictionary_id, indices in wanted.items():
-            rows = cursor.execute(GLANCES.format(", ".join("?" * len(indices))), (dictionary_id, *sorted(indices)))
-            found.update({(dictionary_id, row[0]): Glance(*row) for row in rows})
+    for dictionary_id, indices in wanted.items():
+        query = GLANCES.format(", ".join("?" * len(indices)))
+        rows = reading(store).execute(query, (dictionary_id, *sorted(indices)))
+        found.update({(dictionary_id, row[0]): Glance(*row) for row in rows})
     return found
 
 
 def lines(store: FeatureStore, dictionary_id: int, indices: Collection[int]) -> dict[int, FeatureLine]:
     """By number."""
-    with reading(store) as cursor:
-        rows = cursor.execute(LINES.format(", ".join("?" * len(indices))), (dictionary_id, *indices))
-        return {row[0]: FeatureLine(*row) for row in rows}
+    rows = reading(store).execute(LINES.format(", ".join("?" * len(indices))), (dictionary_id, *indices))
+    return {row[0]: FeatureLine(*row) for row in rows}
 
 
 def leading(
     store: FeatureStore, dictionary_id: int, indices: Collection[int]
 ) -> dict[int, tuple[PackedHit, ShownContext]]:
     """The strongest hit of each of these features that has any, with its context, by number."""
-    with reading(store) as cursor:
-        rows = cursor.execute(LEADING.format(", ".join("?" * len(indices))), (dictionary_id, *indices)).fetchall()
-        hits = {index: hit for index, blob in rows if (hit := unpack_first(blob, "top"))}
-        contexts = _contexts(cursor, sorted({hit.context for hit in hits.values()}))
+    rows = reading(store).execute(LEADING.format(", ".join("?" * len(indices))), (dictionary_id, *indices)).fetchall()
+    hits = {index: hit for index, blob in rows if (hit := unpack_first(blob, "top"))}
+    contexts = read_contexts(store, {hit.context for hit in hits.values()})
     return {index: (hit, contexts[hit.context]) for index, hit in hits.items()}
 
 
-def _contexts(cursor: Any, ids: Sequence[int]) -> dict[int, ShownContext]:
-    rows = cursor.execute(CONTEXTS.format(", ".join("?" * len(ids))), ids)
+def _contexts(connection: sqlite3.Connection, ids: Sequence[int]) -> dict[int, ShownContext]:
+    rows = connection.execute(CONTEXTS.format(", ".join("?" * len(ids))), ids)
     return {number: ShownContext(json.loads(tokens), title, bool(held)) for number, tokens, title, held in rows}

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import render as r
-from app.browse.rows import FIFTHS, GROUPS, Look, _rows, random_rows, row, rows, shown_above, within
-from app.store.feature_rows import ShownContext
+from app.browse.rows import FIFTHS, GROUPS, Laid, Look, _rows, random_rows, row, rows, shown_above, within
 from app.store.features import Context, FeatureFilter
 from app.store.packing import UNIT, HitArrays, PackedHit
 from app.study.content import level
@@ -134,7 +133,7 @@ def hit_of(tokens: list[str], peak: int, **others: float) -> tuple[PackedHit, Co
 
 
 def test_the_same_text_again_is_faded(live):
-    one = ShownContext(["a", " b"], "first", False)
+    one = Laid(["a", " b"], "first", False)
     hits = HitArrays(
         *(np.array(part) for part in ([3, 4], [2.0, 1.0], [1, 1], [1, 1])),
         np.array([1, 1], "<u1"),
@@ -222,8 +221,8 @@ def test_random_contexts_come_from_every_fifth_and_follow_from_the_seed(client, 
 
 def test_what_does_not_fit_in_the_page_loads_later(client, store, trained, live, monkeypatch):
     found = rows(store, live, "top")
-    assert within(found, sum(len(one.html) for one in found)) == len(found)
-    assert within(found, len(found[0].html)) == 1 == within(found, 1)
+    assert within(found, sum(len(one.html.encode()) for one in found)) == len(found)
+    assert within(found, len(found[0].html.encode())) == 1 == within(found, 1)
     part = client.get(f"/dictionaries/{trained.name}/features/{live.index}/groups/top?from=15", headers=HTMX).text
     assert [int(n) for n in re.findall(r"· context (\d+)", part)] == [one.context for one in found[15:]]
 
