@@ -1,6 +1,7 @@
 """A dictionary: its figures, how often its features fire, its provenance, and the list of its features."""
 
 import json
+import re
 from dataclasses import dataclass
 
 from fastapi import APIRouter
@@ -19,6 +20,7 @@ from app.browse.owner import owner_of
 from app.browse.scored import Beside, scores_beside
 from app.browse.shapes import Shape, shape
 from app.errors import NotFound
+from app.markdown import markdown
 from app.render import render, render_blocks, wants_fragment
 from app.state import state
 from app.store.features import Dictionary, FeatureStore, Site
@@ -47,6 +49,7 @@ COLUMNS = (
     Column("entropy", "Entropy", True),
 )
 SCORE = Column("score", "Score", True)
+DRAWN = ("curve", "card")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class About:
     cosines: tuple[CosineCurve, ...]
     compared: tuple[Compared, ...]
     curves: tuple[Curve, ...]
+    card: Markup | None  # what the dictionary's own folder says of it
     provenance: tuple[tuple[str, str], ...]
 
 
@@ -138,6 +142,7 @@ def about(store: FeatureStore, dictionary: Dictionary) -> About:
         cosines=cosine_curves(store, dictionary, random),
         compared=compared(store, dictionary),
         curves=curves(dictionary.provenance),
+        card=card(dictionary),
         provenance=provenance(store, dictionary),
     )
 
@@ -153,10 +158,19 @@ def random_page(request: Request, name: str) -> Response:
     return RedirectResponse(feature_url(dictionary, feature.index), 303, {"Cache-Control": "no-store"})
 
 
+def card(dictionary: Dictionary) -> Markup | None:
+    """Its Markdown as HTML, with headings below the page's own and without a front matter."""
+    text = dictionary.provenance.get("card")
+    if not isinstance(text, str) or not text.strip():
+        return None
+    text = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)
+    return markdown(re.sub(r"(?m)^(#{1,4} )", r"##\1", text))
+
+
 def provenance(store: FeatureStore, dictionary: Dictionary) -> tuple[tuple[str, str], ...]:
-    """What the build recorded, as (key, text): of this dictionary first, then of the whole store. The curve is drawn instead."""
+    """What the build recorded, as (key, text): of this dictionary first, then of the whole store; less what is shown for itself."""
     records = [("weights SHA-256", dictionary.weights_hash)]
-    records += [(key, value) for key, value in dictionary.provenance.items() if key != "curve"]
+    records += [(key, value) for key, value in dictionary.provenance.items() if key not in DRAWN]
     records += [(f"build: {key}", value) for key, value in store.provenance().items()]
     return tuple(
         (key, value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False))

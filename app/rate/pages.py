@@ -4,13 +4,12 @@ But for `StepPage.names` and the options of a guess: the arms' names, told after
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 from math import ceil
 from typing import Literal
 
-from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from app.markdown import markdown
 from app.rate.questions import HEADINGS, SIDES, Given, Option, Question, given_before, questions, reasons
 from app.store.study import Feedback, Finished, Practice, Progress, Screen, Stage, Study
 from app.study.answers import Task
@@ -238,10 +237,3 @@ def withdraw_page() -> WithdrawPage:
 
 def instructions(study: Study) -> Markup:
     return markdown(study.instructions)
-
-
-@lru_cache(maxsize=256)
-def markdown(text: str) -> Markup:
-    """Markdown as HTML. HTML in it is shown as text, an image as a link: pages load nothing from elsewhere."""
-    renderer = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
-    return Markup(renderer.render(text))

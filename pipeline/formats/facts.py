@@ -9,6 +9,9 @@ from pipeline.dictionaries import Dictionary
 from pipeline.formats.site import residual_layer
 from pipeline.hashing import hash_files
 
+CARD = "README.md"  # what a dictionary's folder says of it, in Markdown
+LONGEST_CARD = 32_768  # characters
+
 
 def facts_of(
     name: str,
@@ -22,14 +25,16 @@ def facts_of(
     context_size: Any = None,
     prepend_bos: Any = None,
 ) -> dict[str, Any]:
-    """Provenance: format, file names and their hashes, and what the files say of the site; None where they say nothing.
+    """Provenance: card, format, file names and their hashes, and what the files say of the site; None where they say nothing.
 
     `layer` is the block after which the residual stream is read, as far as that is known.
     """
     if isinstance(hook_name, str) and (found := residual_layer(hook_name)) is not None:
         layer = found
     names = list(files)
+    card = folder / CARD
     return {
+        **({"card": card.read_text("utf-8", "replace")[:LONGEST_CARD]} if card.is_file() else {}),
         "format": name,
         "path": folder.name if len(names) > 1 else names[0],
         "files": {file: hash_files([folder / file]) for file in names},

@@ -1,6 +1,8 @@
 """Home, dictionary and feature pages against the store's own rows."""
 
 import re
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -9,8 +11,8 @@ from app import render as r
 from app.browse.charts import activation_chart
 from app.browse.rows import FIFTHS, GROUPS, rows
 from app.render import figure
-from app.store.features import FeatureFilter
-from tests.browse.conftest import text
+from app.store.features import FeatureFilter, FeatureStore
+from tests.browse.conftest import text, visitor
 
 
 def test_home_names_every_dictionary_with_its_figures(client, store):
@@ -39,7 +41,7 @@ def test_a_dictionary_page_counts_its_states_and_says_where_it_came_from(client,
     ):
         assert fact in page
     markup = client.get(f"/dictionaries/{trained.name}").text
-    told = [key for key in trained.provenance if key != "curve"]  # which is drawn
+    told = [key for key in trained.provenance if key not in ("curve", "card")]  # which are shown by themselves
     for key in [*told, *(f"build: {key}" for key in store.provenance())]:
         assert f"<dt>{key}</dt>" in markup
 
@@ -125,3 +127,22 @@ def test_a_random_feature_is_a_live_one_of_that_dictionary(client, store, traine
         assert store.feature(trained, index).state == "live"
         drawn.add(index)
     assert len(drawn) > 1
+
+
+def test_a_dictionarys_own_card_is_shown_below_its_figures_and_nothing_of_it_is_markup(data_folder):
+    words = "---\nlicense: mit\n---\n# Its card\n\n| a | b |\n|---|---|\n| **1** | <script>alert(1)</script> |\n"
+    words += "\n![x](//e.example/x.png)\n"
+    with closing(sqlite3.connect(data_folder / "features.sqlite")) as connection, connection:
+        connection.execute(
+            "UPDATE dictionary SET provenance = json_set(provenance, '$.card', ?) WHERE id = 0", (words,)
+        )
+    with visitor(data_folder) as client:
+        names = [one.name for one in FeatureStore(data_folder / "features.sqlite").dictionaries()]
+        page, without = (client.get(f"/dictionaries/{name}").text for name in names[:2])
+    shown = page.partition('<details class="card provenance" id="card">')[2].partition("</details>")[0]
+    assert "<h3>Its card</h3>" in shown
+    assert "<strong>1</strong>" in shown
+    assert "license" not in shown
+    assert "<script" not in shown
+    assert "<img" not in shown
+    assert 'id="card"' not in without

@@ -9,6 +9,7 @@ from safetensors.numpy import save_file
 
 from pipeline.dictionaries import Dictionary
 from pipeline.formats import read
+from pipeline.formats.facts import facts_of
 from pipeline.hashing import hash_files
 from tests.pipeline import format_rules as rules
 from tests.pipeline.format_rules import CASES, Array, D, K, M
@@ -147,3 +148,10 @@ def test_weights_of_any_width_are_read_as_float32(dtype: torch.dtype, tmp_path: 
     assert found.encoder.dtype == torch.float32
     torch.testing.assert_close(found.encoder, narrow["encoder.weight"].float())
     assert found.k == K
+
+
+def test_the_readme_of_a_dictionarys_folder_is_its_card(tmp_path: Path) -> None:
+    (tmp_path / "weights.bin").write_bytes(b"w")
+    assert "card" not in facts_of("any", tmp_path, ["weights.bin"], 4)
+    (tmp_path / "README.md").write_bytes(b"# Mine \xff")
+    assert facts_of("any", tmp_path, ["weights.bin"], 4)["card"] == "# Mine \ufffd"
