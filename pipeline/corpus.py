@@ -81,11 +81,11 @@ def draw_contexts(
     read = 0
     with raw.open("wb") as file:
         for batch in _ahead(_batches(read_documents(corpus))):
-            for document, windows in zip(batch, _windows(batch, tokenizer, site.context_length), strict=True):
+            for one, windows in zip(batch, _windows(batch, tokenizer, site.context_length), strict=True):
                 if len(windows):
                     documents.append(np.full(len(windows), len(titles), np.int32))
                     starts.append(np.arange(len(windows), dtype=np.int32))
-                    titles.append(document.title)
+                    titles.append(one.title)
                     file.write(windows.astype("<u4").tobytes())
             read += len(batch)
             advance(len(batch))
