@@ -23,6 +23,7 @@ from app.study.frozen import FrozenStudy
 from app.study.protocol import Protocol
 from app.tables import write_folder
 from tests.studies import answer, frozen_study, with_key_swapped
+from tests.test_cli import ok, refused
 from tests.web import Web, message, serve_frozen
 
 PARTS = ("charts/arms.json", "charts/criteria.json?light=true", "data/arms.csv", "data/pages.csv", "tables/pages")
@@ -159,3 +160,24 @@ def settled(staff: TestClient) -> Response:
             return page
         assert time.monotonic() < give_up
         threading.Event().wait(0.1)
+
+
+def test_the_command_writes_a_folder_or_says_in_a_sentence_why_not(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    store = StudyStore.open(f"sqlite:///{data / 'study.sqlite'}")
+    store.freeze(frozen_study(pages=2, pairs=0, exclusions={"median_seconds": 0.0}), "ada")
+    rate(store)
+    out = tmp_path / "out"
+    assert "after the reveal" in refused("report", "small", "--data", data, "--out", out)
+    store.close("small", "ada")
+    store.reveal("small", "ada")
+    store.dispose()
+    assert "there are small" in refused("report", "smal", "--data", data, "--out", out)
+    printed = ok("report", "small", "--data", data, "--out", out)
+    assert printed.startswith("Not assessable")
+    assert {path.name for path in out.iterdir()} == {"report.html", "report.md", "figures", "data"}
+    assert "out is there already; name a new folder with --out" in refused(
+        "report", "small", "--data", data, "--out", out
+    )
+    assert "cannot be written" in refused("report", "small", "--data", data, "--out", Path("/proc/out"))

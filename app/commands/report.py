@@ -33,18 +33,19 @@ def report(
     folder = out or Path(f"{name}-report")
     if folder.exists():
         raise UserError(f"{folder} is there already; name a new folder with --out.")
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("Starting", total=1.0)
-
-        def tell(doing: str, share: float) -> None:
-            bar.update(task, description=doing, completed=share)
-
-        found = compute(tell, settings.study_database_url, name, settings.feature_path, seed, redraw)
-        written = files(tell, found, settings.public_url)
     part = folder.with_name(f".{folder.name}.part")
+    console = Console(stderr=True)
     try:
         shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)  # where nothing can be written, that is said before the work
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+            task = bar.add_task("Starting", total=1.0)
+
+            def tell(doing: str, share: float) -> None:
+                bar.update(task, description=doing, completed=share)
+
+            found = compute(tell, settings.study_database_url, name, settings.feature_path, seed, redraw)
+            written = files(tell, found, settings.public_url)
         for path, content in written.items():
             (part / path).parent.mkdir(parents=True, exist_ok=True)
             (part / path).write_bytes(content)

@@ -24,6 +24,8 @@ from app.tables import table_rows
 SEED = 0
 SEALED = "The results of “{}” are computed after the reveal; until then nobody sees an effect, nor does the server work one out."
 
+UNSCORED = "Machine scores are not compared: the feature store that the study was drawn from is not here, or none of it was rated."
+
 
 def compute(tell: Tell, url: str, name: str, feature_path: Path, seed: int = SEED, redraw: bool = False) -> Report:
     """The report of a study in the store at `url`; `tell` hears what is done and how far it is.
@@ -44,6 +46,8 @@ def compute(tell: Tell, url: str, name: str, feature_path: Path, seed: int = SEE
         tables = read(store, name, protocol, features)
         tell("Deriving every hash again", 0.1)
         checks, unchecked = verified(store, name, features if redraw else None)
+        if not tables.features:
+            unchecked = (*unchecked, UNSCORED)
         tell("Resampling features and raters", 0.25)
         analysis = analyse(tables, seed=seed)
         tell("Simulating the power", 0.6)
