@@ -45,6 +45,7 @@ WAYS: dict[By, str] = {
 EACH = 5  # features of a dictionary where all are shown
 PAGE_SIZE = 20  # of one by itself
 NOTES = 500
+NEAREST = 50  # contexts, by meaning: beyond some dozens they are near to nothing in particular
 LONGEST = 200  # characters of a query that are looked at, and kept in the address
 TURNED_OFF = (
     "Search by meaning needs a worker that embeds what you type: install `dartboard[embedder]`, run `dartboard embed` once, "
@@ -191,7 +192,7 @@ def by_meaning(request: Request, store: FeatureStore, typed: str) -> Found:
         return Found(lambda _: NOTHING, TURNED_OFF)
     state(request).live_limit.take(client_of(request))
     try:
-        near = live.nearest(typed)
+        near = live.nearest(typed, NEAREST)
     except (NotFound, Unavailable) as error:  # it has no embeddings; it is starting, busy or broken
         return Found(lambda _: NOTHING, str(error))
     found = contexts_like([(one.context, one.cosine) for one in near])
