@@ -152,6 +152,28 @@ def export(
     typer.echo(f"Wrote {out}", err=True)
 
 
+@app.command(epilog="Example: dartboard page topk-sae 684 1207 --out features.html")
+def page(
+    dictionary: Annotated[str | None, typer.Argument(help="The dictionary; none with --list.")] = None,
+    features: Annotated[list[str] | None, typer.Argument(help="Numbers of features.")] = None,
+    name: Annotated[str | None, typer.Option("--list", help="A list to write, with its notes.")] = None,
+    user: Annotated[str, typer.Option(help="Whose list: the name of a login.")] = "admin",
+    out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("features.html"),
+    data: Data = None,
+) -> None:
+    """Write features, or a list of them, as one HTML file that opens from disk and loads nothing."""
+    from app.commands.page import save_list, save_named
+
+    settings = settings_for(data=data)
+    if (name is None) == (dictionary is None or not features):
+        raise UserError("Name a dictionary and the numbers of its features, or a list with --list.")
+    if name is not None:
+        save_list(settings, study_store(settings), user, name, out)
+    else:
+        save_named(settings, dictionary or "", features or [], out)
+    typer.echo(f"Wrote {out}", err=True)
+
+
 @app.command(epilog="Example: dartboard info --digest")
 def info(
     digest: Annotated[

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.browse.markdown import plain
+from app.commands.page import save_list, save_named
+from app.errors import NotFound, UserError
 from app.memo import memo
 from app.store.features import Dictionary, Feature, FeatureStore
 from app.store.sealed import any_revealed, ratings_of, unopened
@@ -192,3 +194,22 @@ def test_what_is_remembered_of_the_study_store_is_forgotten_at_its_next_change(w
     assert study.end_session(token) in (True, False)
     assert "☆" not in ada.get(here).text
     assert json.loads(ada.get(f"/api{here}").text)["index"] >= 0
+
+
+def test_the_command_writes_the_same_file(
+    web: Web, trained: Dictionary, live: Feature, here: str, tmp_path: Path
+) -> None:
+    out, settings = tmp_path / "features.html", web.app.state.settings
+    save_named(settings, trained.name, [str(live.index)], out)
+    assert out.read_text("utf-8") == web.staff().get(f"{here}/html").text
+    shelf = Shelf(web.study)
+    shelf.add("ada", shelf.new_list("ada", "Kept"), Place(trained.name, live.index, trained.weights_hash))
+    shelf.note("ada", Place(trained.name, live.index, trained.weights_hash), HOSTILE)
+    save_list(settings, web.study, "ada", "Kept", out)
+    assert "&lt;script&gt;alert(1)" in out.read_text("utf-8")
+    with pytest.raises(NotFound, match="ada has no list “None”; there are Kept"):
+        save_list(settings, web.study, "ada", "None", out)
+    with pytest.raises(NotFound, match="the nearest is 0"):
+        save_named(settings, trained.name, ["-7"], out)
+    with pytest.raises(UserError, match="cannot be written"):
+        save_named(settings, trained.name, ["0"], tmp_path / "no" / "folder.html")
