@@ -32,7 +32,7 @@ def table(found: Sequence[Check]) -> Iterator[str]:
     yield "|---|--:|---|--:|--:|"
     for check in found:
         wanted = check.wanted or f"{check.low:g} to {check.high:g}"
-        yield f"| {check.what} | {check.value:.3f} | {wanted} | {check.replicates:,} | {check.seconds:.1f} |"
+        yield f"| {check.what} | {round(check.value, 3) + 0:.3f} | {wanted} | {check.replicates:,} | {check.seconds:.1f} |"
 
 
 def tables(parts: Sequence[tuple[str, Sequence[Check]]], replicates: int, seed: int, seconds: float) -> str:

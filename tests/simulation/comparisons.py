@@ -84,7 +84,7 @@ def pairs_chances(replicates: int, seed: int) -> Iterator[Check]:
     for name, of, wanted in (("win", LEFT, 0.504), ("tie", 0, 0.270), ("loss", RIGHT, 0.226)):
         what = f"β = .8, γ = 0, ν = .8: P({name})"
         yield share(what, int((won == of).sum()), won.size, wanted - 0.01, wanted + 0.01, f"{wanted:.3f} ± .01")
-    few = min(replicates, max(replicates // 10, 50))
+    few = min(replicates, max(replicates // 2, 50))
     covered = sum(
         figure.low <= -0.8 <= figure.high
         for figure in (one.strengths[0].beta for one in analysed(truth, PAIRS, RATERS, few, seed))
