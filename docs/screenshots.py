@@ -83,7 +83,7 @@ def staff_pages(camera: Photographer, cookies: Any, dictionary: str, other: str,
     camera.take("home", "/", cookies)
     camera.take("dictionary", f"/dictionaries/{dictionary}", cookies)
     camera.take("feature", feature, cookies)
-    camera.take("compare", f"/compare?left={other}&right={dictionary}&by=random&seed=1", cookies)
+    camera.take("compare", f"/compare?d={other}&d={dictionary}&by=random&at=0&seed=1", cookies)
     camera.take("search", "/search?q=united+states", cookies)
     camera.take("search-output", "/search?q=war&by=output", cookies)
     camera.take("api", "/api/docs", cookies)
