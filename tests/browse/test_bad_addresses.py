@@ -1,6 +1,7 @@
 """Addresses that lead nowhere, stores that are missing or dead, texts that attack."""
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -93,3 +94,34 @@ def test_hostile_tokens_and_titles_are_shown_as_text(data_folder):
             assert "<script>alert" not in page.text, address
             assert "<img" not in page.text, address
             assert "&lt;script&gt;" in page.text, address
+
+
+def test_a_store_that_is_replaced_under_the_server_is_read_anew(data_folder):
+    """Every page, and what was worked out of the old store and kept."""
+    path = data_folder / "features.sqlite"
+    with visitor(data_folder) as client:
+        name, m = client.get("/api/dictionaries").json()["dictionaries"][0]["name"], 40
+        addresses = (
+            "/",
+            f"/dictionaries/{name}",
+            f"/compare?d={name}&d={name}&by=rank&at=0",
+            f"/dictionaries/{name}?page=1",
+        )
+        before = [client.get(address).text for address in addresses]
+        other = data_folder / "other.sqlite"
+        other.write_bytes(path.read_bytes())
+        with closing(sqlite3.connect(other)) as connection, connection:
+            connection.execute("UPDATE dictionary SET title = 'Another one', m = ? WHERE id = 0", (m,))
+            for table, column in (("feature", '"index"'), ("hit", "feature"), ("relation", "feature")):
+                connection.execute(f"DELETE FROM {table} WHERE dictionary_id = 0 AND {column} >= ?", (m,))
+        other.replace(path)
+        after = [client.get(address) for address in addresses]
+        for address, old, new in zip(addresses, before, after, strict=True):
+            assert new.status_code == 200, address
+            assert "Another one" in new.text, address
+            assert "Another one" not in old, address
+        assert f"of {m}<" in after[1].text
+        assert client.get(f"/dictionaries/{name}?page=2").status_code == 404
+        answer = client.get(f"/dictionaries/{name}/features/{m}")
+        assert answer.status_code == 404
+        assert f"and the nearest is {m - 1}." in answer.text
