@@ -4,8 +4,8 @@ Each text goes through `visible`, which escapes it; tests feed these with hostil
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import pairwise
-from math import sqrt
 from typing import Any
 from urllib.parse import quote
 
@@ -20,6 +20,13 @@ FEWEST_BINS = 8  # a feature that fires on one token is drawn as a bar, not as a
 HEIGHT = 64
 
 
+@lru_cache(maxsize=4096)
+def edge(bin_number: float) -> str:
+    """The activation at which a bin of a histogram begins."""
+    return figure(2 ** (bin_number / HISTOGRAM_BINS_PER_OCTAVE))
+
+
+@lru_cache(maxsize=16_384)
 def chip(token: str) -> str:
     """A token by itself, on one line; one that is nothing but spaces shows them."""
     text = token if token.strip(" ") else token.replace(" ", "␣")
@@ -60,8 +67,7 @@ def histogram(feature: Feature, label: str, *, below: bool = False) -> Markup:
     margin = max(FEWEST_BINS - len(counts), 0)
     first, bins = found["first"] - margin // 2, len(counts) + margin
     sign = "−" if below else ""
-    edges = [2 ** ((first + n) / HISTOGRAM_BINS_PER_OCTAVE) for n in range(bins + 1)]
-    names = [sign + figure(edge) for edge in edges]
+    names = [sign + edge(first + n) for n in range(bins + 1)]
     top = max(counts)
     bars = []
     for place, (count, (low, high)) in enumerate(zip(counts, list(pairwise(names))[margin // 2 :], strict=False)):
@@ -75,7 +81,7 @@ def histogram(feature: Feature, label: str, *, below: bool = False) -> Markup:
     most = names[margin // 2 + counts.index(top)]
     tokens = f"{whole(sum(counts))} token{'' if sum(counts) == 1 else 's'}"
     summary = f"Histogram of activations, logarithmic axis: {tokens} from {start} to {end}, most near {most}."
-    ticks = (names[0], sign + figure(sqrt(edges[0] * edges[-1])), names[-1])
+    ticks = (names[0], sign + edge(first + bins / 2), names[-1])
     return Markup(
         f"<figure class=chart><figcaption>{visible(label)}</figcaption>"
         f'<svg viewBox="0 0 {bins} {HEIGHT}" preserveAspectRatio="none" role="img" aria-label="{summary}">'
