@@ -13,7 +13,8 @@ from pipeline.dictionaries import Codes
 from pipeline.live.sites import Encoded, LiveSite
 from pipeline.live.work import Going
 
-KEPT = 8  # texts whose codes are kept at hand: a reader looks at one text again and again
+KEPT = 8  # texts whose codes are kept at hand: a reader looks at one text again and again …
+KEPT_ACTIVATIONS = 2**25  # … while all of them together have no more than these
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +70,13 @@ class Reader:
         key = site, text
         if key not in self._kept:
             self._kept[key] = self.sites[site].encode(text, going)
-            if len(self._kept) > KEPT:
+            while len(self._kept) > KEPT or (len(self._kept) > 1 and self._activations() > KEPT_ACTIVATIONS):
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
         return self._kept[key]
+
+    def _activations(self) -> int:
+        return sum(len(codes.index) for encoded in self._kept.values() for codes in encoded.codes.values())
 
     def _trace(self, site: str, encoded: Encoded, dictionary: str, feature: int) -> dict[str, Any]:
         if dictionary not in encoded.codes:

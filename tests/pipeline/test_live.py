@@ -1,5 +1,6 @@
 """The live worker's activations are the store's, on a whole build with a tiny model; what it refuses, and when it stops."""
 
+import functools
 import json
 import os
 import random
@@ -17,7 +18,9 @@ from app.errors import NotFound, UserError
 from app.live import Limits, Live
 from app.store.features import FeatureStore
 from app.store.packing import UNIT
+from pipeline import cli
 from pipeline.commands import embed
+from pipeline.live import reading
 from pipeline.live.work import Cancelled, Going
 from pipeline.live.worker import Worker
 from pipeline.weights import forget_other_weights
@@ -190,6 +193,16 @@ def test_work_is_called_off_between_its_parts(worker: Worker) -> None:
     assert read(worker, "never read before")["tokens"]
 
 
+def test_so_many_texts_are_kept_at_hand_and_no_more(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(reading.KEPT + 2):
+        read(worker, f"{TEXT} {number}")
+    kept = worker.reader._kept
+    assert [text for _, text in kept] == [f"{TEXT} {number}" for number in range(2, reading.KEPT + 2)]
+    monkeypatch.setattr(reading, "KEPT_ACTIVATIONS", 1)
+    read(worker, "The last one.")
+    assert [text for _, text in kept] == ["The last one."]
+
+
 def test_other_weights_than_the_store_is_of_are_refused(built: Path, tmp_path: Path) -> None:
     shutil.copytree(built, tmp_path / "data", ignore=shutil.ignore_patterns("build"))
     (folder,) = (tmp_path / "data" / "weights").iterdir()
@@ -270,6 +283,31 @@ def test_contexts_are_found_by_meaning(
     other = changed(built, tmp_path / "data", """UPDATE context SET tokens = '["else"]' WHERE id = 0""")
     with pytest.raises(UserError, match="of another feature store; run `dartboard embed` again"):
         Worker(other).answer({"do": "nearest", "text": "", "limit": 1}, ON)
+
+
+@pytest.mark.slow
+def test_a_store_that_lacks_its_dictionaries_gets_them_when_asked(
+    built: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(built, data)
+    (folder,) = (data / "weights").iterdir()
+    shutil.rmtree(data / "weights")
+    build = functools.partial(
+        cli.build, built / "BUILD.toml", data, 1, False, "cpu", cli.EngineName.local, None, 0.0, None
+    )
+    build(None)
+    assert "--weights makes them, for serve --live" in " ".join(capfd.readouterr().err.split())
+    build(True)
+    assert {path.name for path in folder.iterdir()} > {"signs.safetensors", "deeper.safetensors"}
+    assert read(Worker(data / "features.sqlite"), TEXT)["strongest"]
+    build(True)
+    assert "is up to date." in capfd.readouterr().err
+    shutil.rmtree(data)
+    build(False)
+    assert not (data / "weights").exists()
+    with pytest.raises(NotFound, match="is not beside the feature store"):
+        Worker(data / "features.sqlite")
 
 
 @pytest.mark.slow
