@@ -43,7 +43,15 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def url(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port, log = free_port(), tmp_path_factory.mktemp("serve") / "log"
-    command = [Path(sys.executable).with_name("transformers"), "serve", model_folder, "--device", "cpu"]
+    command = [
+        Path(sys.executable).with_name("transformers"),
+        "serve",
+        model_folder,
+        "--device",
+        "cpu",
+        "--dtype",
+        "float32",
+    ]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     with log.open("wb") as output:
         server = subprocess.Popen(
