@@ -41,7 +41,7 @@ def write_context_features(connection: Connection, dictionary: int, parts: Seque
 
 def _context_rows(dictionary: int, places: Places) -> Rows:
     order = np.lexsort((places.peak, places.feature, places.context))
-    columns = [places.peak[order], places.strength[order]]
+    columns: list[NDArray[np.integer]] = [places.peak[order], places.strength[order]]
     for context, blob in pack_postings(places.context[order], places.feature[order], columns):
         yield dictionary, context, blob
 
