@@ -162,6 +162,7 @@ def settled(staff: TestClient) -> Response:
         threading.Event().wait(0.1)
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_folder_or_says_in_a_sentence_why_not(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()

@@ -142,6 +142,7 @@ def written() -> Files:
     return files(lambda doing, share: None, started(), BASE)
 
 
+@pytest.mark.slow
 def test_the_file_opens_from_disk_alone(written: Files) -> None:
     text = written["report.html"].decode()
     assert "<script" not in text
@@ -154,6 +155,7 @@ def test_the_file_opens_from_disk_alone(written: Files) -> None:
     assert not NOT_NUMBERS.search(words(re.sub(r'"data:[^"]*"', "", text)))
 
 
+@pytest.mark.slow
 def test_markdown_names_files_that_are_there(written: Files) -> None:
     text = written["report.md"].decode()
     named = re.findall(r"\]\(((?:figures|data)/[^)]+)\)", text)
