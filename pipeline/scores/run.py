@@ -67,11 +67,11 @@ def score_store(source: Source, options: Options, stages: Stages, command: str) 
     Raises UserError, Conflict where the same is at work there.
     """
     folder = source.store.path.with_name("scores-work")
-    folder.mkdir(parents=True, exist_ok=True)
     embedder = load_embedder(options.device, options.dtype) if options.embedder else None
     record = options.record(embedder)
     key = fingerprint(source.build_key, record)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock", timeout=0):
             fresh = published(source, ORIGIN).get("key") != key
             if fresh:
