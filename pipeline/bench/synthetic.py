@@ -4,7 +4,7 @@
 
 The tokenizer is the demo's, the text the long part of WikiText-2. Activations are drawn by seeded hashes: of the features
 that fire on a token, some follow from the token alone, so that there are features of one token; the others follow from its
-place, some of them a thousand times as often as others. Summaries are gathered and published by the code of every build, so that the
+place, some of them a thousand times as often as others. Summaries are gathered and published by the code of every build: the
 store differs from a real one in nothing but its figures. It says nothing about any model.
 """
 
