@@ -38,7 +38,7 @@ def browse(page: Page, link: str) -> None:
     expect(dictionary).to_be_visible()
     dictionary.click()
     page.locator("main a[href*='/features/']").first.click()
-    peaks = page.locator("main .peak").filter(visible=True)
+    peaks = page.locator("main .hits b").filter(visible=True)
     expect(peaks.nth(3)).to_be_visible()
     page.get_by_role("navigation", name="Main").get_by_role("link", name="Compare").click()
     expect(page).to_have_url(re.compile("/compare"))

@@ -131,7 +131,9 @@ def test_the_same_texts_stand_under_all_features(client, store, two):
         assert one.context in tops[one.source]
         for reading, hits in zip(one.readings, kept, strict=True):
             assert reading.peak == (hits[one.context].value if one.context in hits else None)
-            assert ("hl-" in reading.text) == (one.context in hits)
+            assert (
+                one.context in hits or "hl-" not in reading.text
+            )  # what fires may lie outside the piece that is shown
     coverage = [sum(reading.peak is not None for reading in one.readings) for one in found]
     assert all(before >= after for before, after in pairwise(coverage))
     page = client.get("/compare", params={"d": [one.name for one in two], "by": "rank", "at": 3}).text

@@ -26,7 +26,9 @@ def test_a_list_is_sorted_as_its_address_says(client, store, trained, sort, orde
     page = client.get(f"/dictionaries/{trained.name}?sort={sort}&order={order}")
     name = {"entropy": "peak_entropy"}.get(sort, sort)
     sign = -1 if order == "desc" else 1
-    expected = sorted(store.features(trained.id), key=lambda feature: (sign * getattr(feature, name), sign * feature.index))
+    expected = sorted(
+        store.features(trained.id), key=lambda feature: (sign * getattr(feature, name), sign * feature.index)
+    )
     assert indices(page.text) == [feature.index for feature in expected[:PAGE_SIZE]]
     direction = {"asc": "ascending", "desc": "descending"}[order]
     assert re.findall(r'aria-sort="(\w+)"', page.text) == [direction]

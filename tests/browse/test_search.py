@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from app.browse.search import EACH, PAGE_SIZE, WAYS, Query
 from app.live import Live
+from app.store.features import FeatureFilter
 from app.store.search import contexts_like, contexts_with, features_by_output, features_by_peak, features_in
 from tests.browse.conftest import HTMX, text, visitor
 from tests.conftest import copy_store
@@ -139,7 +140,7 @@ def test_by_meaning_the_features_of_the_nearest_contexts_are_found(small_store, 
     data = copy_store(small_store, tmp_path / "data")
     near = [
         hit.context
-        for feature in store.features(trained.id, limit=3)
+        for feature in store.features(trained.id, where=FeatureFilter(state="live"), limit=3)
         for hit in store.hits(trained.id, feature.index)[:1]
     ]
     script = tmp_path / "worker.py"

@@ -19,7 +19,7 @@ SCREENS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("screen", ["phone", "dark", pytest.param("desktop", marks=pytest.mark.slow)])
 def test_every_page_of_the_admin(
     screen: str,
     watched: Callable[..., BrowserContext],

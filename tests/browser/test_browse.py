@@ -246,8 +246,15 @@ def test_everything_can_be_read_without_javascript(
     expect(page.get_by_role("status")).to_contain_text("fires about as often")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", WIDTHS)
+@pytest.mark.parametrize(
+    ("size", "scheme"),
+    [
+        ("desktop", "light"),
+        ("phone", "dark"),
+        pytest.param("desktop", "dark", marks=pytest.mark.slow),
+        pytest.param("phone", "light", marks=pytest.mark.slow),
+    ],
+)
 def test_pages_are_accessible_and_fit(
     watched: Callable[..., BrowserContext], server: str, addresses: dict[str, str], scheme: str, size: str
 ) -> None:
@@ -263,7 +270,7 @@ def test_pages_are_accessible_and_fit(
         assert not report.response["violations"], f"{name}:\n{report.generate_report()}"
 
 
-@pytest.mark.parametrize("size", WIDTHS)
+@pytest.mark.parametrize("size", ["phone", pytest.param("desktop", marks=pytest.mark.slow)])
 def test_nothing_jumps_while_a_page_loads(
     watched: Callable[..., BrowserContext], server: str, addresses: dict[str, str], size: str
 ) -> None:

@@ -285,7 +285,9 @@ def test_too_soon_without_javascript_keeps_what_was_typed(slow: Server, watched:
 
 
 @pytest.mark.parametrize(
-    "options", [{"color_scheme": "light"}, PHONE | {"color_scheme": "dark"}], ids=["light", "dark-phone"]
+    "options",
+    [PHONE | {"color_scheme": "dark"}, pytest.param({"color_scheme": "light"}, marks=pytest.mark.slow)],
+    ids=["dark-phone", "light"],
 )
 def test_axe_finds_nothing_on_any_raters_page(
     serve: Callable[..., Server], watched: Browsers, options: dict[str, object]

@@ -123,9 +123,12 @@ MOMENTS = {
     "tables": "build/tiny-*/tables-*/signs.signs.neighbours.pickle",
     "publishing": ".features.sqlite.part",
 }
+QUICK = ("hits", "publishing")  # the others with the slow tests
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(
+    "moment", [moment if moment in QUICK else pytest.param(moment, marks=pytest.mark.slow) for moment in MOMENTS]
+)
 def test_killed_and_run_again_it_gives_the_same_store(
     moment: str, uninterrupted: Path, module_build_file: Path, tmp_path: Path
 ) -> None:
@@ -140,9 +143,10 @@ def test_killed_and_run_again_it_gives_the_same_store(
     code, errors = build(module_build_file, tmp_path, "--workers", "2")
     assert code == 0, errors
     assert digest(tmp_path) == digest(uninterrupted)
-    assert [path.name for path in tmp_path.iterdir()] == ["features.sqlite"]
+    assert {path.name for path in tmp_path.iterdir()} == {"features.sqlite", "weights"}
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_store_in_the_same_place(
     uninterrupted: Path, module_build_file: Path, tmp_path: Path
 ) -> None:

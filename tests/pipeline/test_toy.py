@@ -227,6 +227,7 @@ def quick(layer: Path) -> list[str]:
     return ["lab", "toy", "--quick", "--workers", "1", "--activations", str(layer), "--layer", "2"]
 
 
+@pytest.mark.slow
 def test_the_command_finds_the_features_and_says_how_many(folders) -> None:
     printed, _, _ = folders
     assert " NO " not in printed
@@ -235,6 +236,7 @@ def test_the_command_finds_the_features_and_says_how_many(folders) -> None:
     assert len(re.findall(r"\| α = 0\.\d, J = \d+ .* yes ", printed)) == 4
 
 
+@pytest.mark.slow
 def test_trained_directions_are_purer_than_data_points_and_those_than_random_ones(folders) -> None:
     _, _, out = folders
     rows = list(csv.DictReader((out / "purity.csv").read_text("utf-8").splitlines()))
@@ -249,6 +251,7 @@ def test_trained_directions_are_purer_than_data_points_and_those_than_random_one
     assert set(purity) == set(toy_arms.ORDER)
 
 
+@pytest.mark.slow
 def test_results_say_what_made_them(folders) -> None:
     _, _, out = folders
     written = json.loads((out / "toy.json").read_text("utf-8"))
@@ -265,6 +268,7 @@ def test_results_say_what_made_them(folders) -> None:
         assert made["command"] in (out / f"{name}.svg").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_another_run_takes_what_was_trained(command, layer: Path, folders, tmp_path: Path) -> None:
     printed, data, out = folders
     before = {path.name: path.stat().st_mtime_ns for path in (data / "toy").iterdir()}
