@@ -1,7 +1,8 @@
 """The rows of pages in the bench's table: a store of 100,000 features, asked by wrk over loopback, and seen by Chromium.
 
-One server process answers. Pages are those of features drawn by a seed: as many as are not asked for twice, and a few that are, since a
-server keeps the pages that it made last. Datasette shows one row that holds the same contexts. First paint and layout shift are taken by a browser that is new each time.
+One server process answers. Pages are those of features drawn by a seed: so many that none is asked for twice, and a few that
+are, since a server keeps the pages that it made last. Datasette shows one row that holds the same contexts. First paint and
+layout shift are taken by a browser that is new each time.
 """
 
 import json
