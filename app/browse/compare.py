@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse, Response
 
 from app.browse.charts import Chart, activation_chart
 from app.browse.kept import figures
+from app.browse.listing import natural
 from app.browse.lookup import current_store, feature_url, find_dictionary, find_feature, random_feature
 from app.browse.rows import Row, rows
 from app.browse.texts import SharedText, shared_texts
@@ -170,12 +171,6 @@ def select(query: QueryParams, known: tuple[Dictionary, ...]) -> Selection:
         natural("at", query.get("at") or "0"),
         natural("seed", query.get("seed") or "0"),
     )
-
-
-def natural(name: str, text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise Unprocessable(f"“{name}” in the address is a whole number from 0, not “{text[:40]}”.")
-    return int(text)
 
 
 def rank_of(store: FeatureStore, dictionary: Dictionary, index: str) -> int:

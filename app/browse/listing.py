@@ -147,6 +147,12 @@ def number(name: str, text: str) -> float:
     return value
 
 
+def natural(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise Unprocessable(f"“{name}” in the address is a whole number from 0, not “{text[:40]}”.")
+    return int(text)
+
+
 @dataclass(frozen=True, slots=True)
 class FeaturePage:
     """One page of a listing, with the numbers that a table or a client needs to say where it stands."""

@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from app.browse.compare import natural
+from app.browse.listing import natural
 from app.browse.lookup import current_store, find_dictionary, find_feature
 from app.browse.text_code import MAX_CHARACTERS, decode, text_url
 from app.browse.text_view import TextView, view
