@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from app.browse.compare import natural
 from app.browse.feature_body import feature_parts, scores_stamp
+from app.browse.listing import natural
 from app.browse.lookup import current_store, feature_url, find_dictionary, find_feature, site_of
 from app.browse.markdown import feature_markdown
 from app.browse.memory import remembered
