@@ -6,6 +6,7 @@ appear beside these. It is loaded when such a command is asked for, so that `dar
 
 import errno
 import socket
+import threading
 from collections.abc import Iterator, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -94,6 +95,7 @@ def serve(
     settings = settings_for(data=data, host=host, port=port, live=live or None)
     listener = _listen(settings.host, settings.port)
     application = create_app(settings)
+    threading.Thread(target=application.state.feature_file.warm, name="warm", daemon=True).start()
     for line in (
         _links(settings.public_url, application.state.study) if links else [f"Serving on {settings.public_url}"]
     ):

@@ -2,13 +2,16 @@
 failed links and of questions.
 """
 
+import sqlite3
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from starlette.datastructures import State
 from starlette.requests import Request
 
 from app.computing import Computing
+from app.errors import DartboardError
 from app.live import Live
 from app.security import FailureLimit, RateLimit
 from app.settings import Settings
@@ -37,6 +40,13 @@ class FeatureFile:
                 # The old store is not closed here: another request may be reading it.
                 self._store, self._stamp = FeatureStore(self.path), stamp
             return self._store
+
+    def warm(self) -> None:
+        """Read what lists are made of before anybody asks. What can't be read is told to who asks for it."""
+        with suppress(DartboardError, sqlite3.Error):
+            if (store := self.current()) is not None:
+                for dictionary in store.dictionaries():
+                    store.columns(dictionary.id)
 
 
 class AppState(State):
