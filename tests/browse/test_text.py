@@ -2,6 +2,7 @@
 
 import re
 import sys
+import time
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
@@ -53,7 +54,15 @@ def reader(small_store: Path, store: FeatureStore, tmp_path_factory: pytest.Temp
     client = visitor(folder)
     client.app.state.live = Live(folder / "features.sqlite", [sys.executable, str(script)], Limits(patience_seconds=20))
     with client:
+        settle(client)
         yield client
+
+
+def settle(client: TestClient) -> None:
+    """Until the worker has started, or failed to: a page that comes sooner says that the model is being loaded."""
+    give_up = time.monotonic() + 60
+    while client.app.state.live.status.state == "starting" and time.monotonic() < give_up:
+        time.sleep(0.01)
 
 
 def links(page: str, kind: str) -> list[str]:
@@ -163,6 +172,7 @@ def test_a_worker_that_can_not_answer_leaves_the_text_and_a_way_to_try_again(sma
         [sys.executable, "-c", """print('{"failed": "It lacks its weights."}')"""],
     )
     with client:
+        settle(client)
         page = client.get(text_url("a b"))
         assert page.status_code == 503
         assert "Texts can’t be read here. It lacks its weights." in page.text.replace("&#39;", "’")
@@ -174,6 +184,7 @@ def test_a_hasty_reader_is_asked_to_wait(small_store: Path, tmp_path: Path) -> N
     client = visitor(copy_store(small_store, tmp_path / "data"))
     client.app.state.live = Live(tmp_path / "data" / "features.sqlite", [sys.executable, "-c", ""])
     with client:
+        settle(client)
         answers = [client.get(text_url("a b")).status_code for _ in range(61)]
     assert answers == [503] * 60 + [429]
 
