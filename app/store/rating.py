@@ -63,9 +63,12 @@ class Rating(Claims, Ledger):
                 return None
             mine = self._mine(connection, rater, rules, standing)
             at_hand = self._at_hand(mine, rules)  # another tab may have claimed in between
-            claimed = at_hand.id if at_hand else self._claim(connection, rater, rules, standing, mine)
+            if at_hand:
+                return self._screen(connection, rater, rules, standing, mine, at_hand.id)
+            claimed = self._claim(connection, rater, rules, standing, mine)
             if claimed is None:
                 return None
+            mine = self._mine(connection, rater, rules, standing)  # with what was claimed: the same when asked again
             return self._screen(connection, rater, rules, standing, mine, claimed)
 
     def submit(
