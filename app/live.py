@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from app.errors import DartboardError, NotFound, TooSlow, Unavailable, UserError
+from app.files import Stamp, file_stamp
 from app.live_answers import Near, Read, Reading
 
 WAITING = 8  # questions that may wait for their turn
@@ -123,7 +124,7 @@ class Live:
         self._process: _Process | None = None
         self._numbers = itertools.count()
         self._again = 0.0  # when a worker that failed may be started again
-        self._stamp: tuple[int, ...] | None = None
+        self._stamp: Stamp | None = None
         self._thread: threading.Thread | None = None
 
     @property
@@ -286,12 +287,11 @@ class Live:
         if process is not None:
             process.end()
 
-    def _stamp_now(self) -> tuple[int, ...] | None:
+    def _stamp_now(self) -> Stamp | None:
         try:
-            stat = self.store.stat()
+            return file_stamp(self.store)
         except OSError:
             return None
-        return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 def _fail(asked: _Asked, error: DartboardError) -> None:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from app.computing import Computing
 from app.errors import DartboardError
+from app.files import Stamp, file_stamp
 from app.live import Live
 from app.security import FailureLimit, RateLimit
 from app.settings import Settings
@@ -25,16 +26,14 @@ class FeatureFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        self._stamp: tuple[int, int, int] | None = None
+        self._stamp: Stamp | None = None
         self._store: FeatureStore | None = None
 
     def current(self) -> FeatureStore | None:
         """The store, or None where there is no file. Raises UserError where the file is not a feature store."""
-        try:
-            stat = self.path.stat()
-        except FileNotFoundError:
+        stamp = file_stamp(self.path)
+        if stamp is None:
             return None
-        stamp = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
         with self._lock:
             if self._store is None or stamp != self._stamp:
                 # The old store is not closed here: another request may be reading it.

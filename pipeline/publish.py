@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Table, create_engine, insert, text
+from sqlalchemy import Connection, Table, insert
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.schema import CreateTable
 
@@ -52,6 +52,7 @@ from pipeline.rows import (
 )
 from pipeline.sample import Statistics
 from pipeline.shown import Shown
+from pipeline.sqlite import unread
 from pipeline.tables import Tables, no_tables
 from pipeline.text import TokenText
 
@@ -154,29 +155,15 @@ def publish(
 
 @contextlib.contextmanager
 def _writing(path: Path) -> Iterator[Connection]:
-    path.unlink(missing_ok=True)
-    engine = create_engine(f"sqlite:///{path}")
-    try:
-        with engine.connect() as connection:
-            # The file takes its place only when it is whole and synced: SQLite need not guard what nobody reads.
-            connection.execute(text(f"PRAGMA page_size = {PAGE_SIZE}"))
-            connection.execute(text("PRAGMA journal_mode = OFF"))
-            connection.execute(text("PRAGMA synchronous = OFF"))
-            for table in t.metadata.sorted_tables:
-                connection.execute(CreateTable(table))
-            create_full_text(connection)
-            yield connection
-            finish_full_text(connection)
-            for table in t.metadata.sorted_tables:  # after the rows: faster, and packed more tightly
-                for index in sorted(table.indexes, key=lambda index: str(index.name)):
-                    index.create(connection)
-            connection.execute(text("ANALYZE"))
-            connection.commit()
-            connection.execute(text(f"PRAGMA user_version = {t.SCHEMA_VERSION}"))
-            connection.execute(text(f"PRAGMA application_id = {t.APPLICATION_ID}"))
-            connection.commit()
-    finally:
-        engine.dispose()
+    with unread(path, t.APPLICATION_ID, t.SCHEMA_VERSION, PAGE_SIZE) as connection:
+        for table in t.metadata.sorted_tables:
+            connection.execute(CreateTable(table))
+        create_full_text(connection)
+        yield connection
+        finish_full_text(connection)
+        for table in t.metadata.sorted_tables:  # after the rows: faster, and packed more tightly
+            for index in sorted(table.indexes, key=lambda index: str(index.name)):
+                index.create(connection)
 
 
 def _write(

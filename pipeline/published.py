@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import NotFound
+from app.files import read_only
 from app.store.feature_schema import SCHEMA_VERSION
 from app.store.features import FeatureStore, check_store
 from app.store.packing import GROUPS, group_sizes
@@ -44,7 +45,7 @@ class HitBytes:
 
 def hit_bytes(path: Path, top: int, quantiles: int) -> HitBytes:
     """Of a store: a feature's pages are full where it has `top` top contexts and `quantiles` others."""
-    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+    connection = sqlite3.connect(read_only(path), uri=True)
     try:
         (features,) = connection.execute("SELECT count(*) FROM feature").fetchone()
         (contexts,) = connection.execute("SELECT sum(length(tokens) + length(masked)) FROM context").fetchone()
@@ -134,7 +135,7 @@ def stored(path: Path) -> Stored:
 
 def stored_contexts(path: Path) -> Iterator[tuple[int, str]]:
     """The text of every context in a store, by its id, ascending."""
-    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+    connection = sqlite3.connect(read_only(path), uri=True)
     try:
         for number, tokens in connection.execute("SELECT id, tokens FROM context ORDER BY id"):
             yield number, "".join(json.loads(tokens))

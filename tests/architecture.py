@@ -12,7 +12,7 @@ from jinja2.exceptions import TemplateSyntaxError
 PACKAGES = ("app", "pipeline")
 HEAVY = ("torch", "transformers")
 WEB = ("fastapi", "starlette", "jinja2", "uvicorn")
-PIPELINE_MAY_IMPORT = ("app.__version__", "app.errors", "app.settings", "app.toml")
+PIPELINE_MAY_IMPORT = ("app.__version__", "app.errors", "app.files", "app.settings", "app.toml")
 MARKUP_MODULES = ("app/render.py", "app/browse/pieces.py", "app/markdown.py", "app/results/figures.py")
 STORE_MODULES = (
     *("pipeline/publish.py", "pipeline/publish_search.py", "pipeline/published.py", "pipeline/rows.py"),

@@ -15,13 +15,13 @@ from app.browse.memory import remembered
 from app.browse.pieces import histogram, outputs, related_list
 from app.browse.related import related
 from app.browse.rows import FIFTHS, GROUPS, Look, Row, rows, within
+from app.browse.scored import UNREADABLE, scores_beside, scores_stamp
 from app.browse.shapes import shape
-from app.errors import UserError
 from app.render import render_blocks
 from app.store.feature_rows import group_counts
 from app.store.features import Dictionary, Feature, FeatureStore, Site
 from app.store.packing import Group
-from app.store.scores import Explanation, Score, Scores
+from app.store.scores import Explanation, Score
 
 ROOM = 40_700  # bytes of a page; contexts that do not fit load when the reader gets to them
 FRAME = 12_400  # bytes of a page beside its contexts, charts and lists, at most
@@ -80,25 +80,16 @@ def feature_parts(
     store: FeatureStore, dictionary: Dictionary, feature: Feature, numbers: bool
 ) -> tuple[Markup, Markup]:
     """The page's upper part, to its top contexts, and the lower one."""
-    scores = scores_stamp(store)
-    key = (dictionary.id, feature.index, numbers, scores)
-    upper, lower = remembered(store, key, lambda: _made(store, dictionary, feature, numbers, scores))
+    key = (dictionary.id, feature.index, numbers, scores_stamp(store))
+    upper, lower = remembered(store, key, lambda: _made(store, dictionary, feature, numbers))
     return upper, lower
 
 
-def _made(
-    store: FeatureStore, dictionary: Dictionary, feature: Feature, numbers: bool, scores: tuple[int, ...] | None
-) -> tuple[Markup, ...]:
-    return render_blocks("browse/_feature.html", body(store, dictionary, feature, numbers, scores), "upper", "lower")
+def _made(store: FeatureStore, dictionary: Dictionary, feature: Feature, numbers: bool) -> tuple[Markup, ...]:
+    return render_blocks("browse/_feature.html", body(store, dictionary, feature, numbers), "upper", "lower")
 
 
-def body(
-    store: FeatureStore,
-    dictionary: Dictionary,
-    feature: Feature,
-    numbers: bool = False,
-    scores: tuple[int, ...] | None = None,
-) -> FeatureBody:
+def body(store: FeatureStore, dictionary: Dictionary, feature: Feature, numbers: bool = False) -> FeatureBody:
     near = related(store, feature)
     neighbours = related_list(near["neighbour"]) if near["neighbour"] else None
     partners = related_list(near["cofiring"]) if near["cofiring"] else None
@@ -127,7 +118,7 @@ def body(
         counts=group_counts(store, feature.dictionary_id, feature.index),
         neighbours=neighbours,
         partners=partners,
-        scores=score_table(store, feature, scores),
+        scores=score_table(store, feature),
     )
 
 
@@ -158,29 +149,19 @@ def asked_for(store: FeatureStore) -> int:
     return kept(store, "top contexts asked for", read)
 
 
-def scores_stamp(store: FeatureStore) -> tuple[int, ...] | None:
-    """What tells one file of scores from another; None where there is none."""
-    try:
-        stat = store.path.with_name("scores.sqlite").stat()
-    except OSError:
+def score_table(store: FeatureStore, feature: Feature) -> ScoreTable | None:
+    beside = scores_beside(store)
+    if beside.problem is not None:
+        return ScoreTable((), None, beside.problem)
+    if beside.scores is None:
         return None
-    return stat.st_ino, stat.st_mtime_ns, stat.st_size
-
-
-def score_table(store: FeatureStore, feature: Feature, stamp: tuple[int, ...] | None) -> ScoreTable | None:
-    if stamp is None:
-        return None
+    measures = {one.name: one for one in beside.measures}
+    place = feature.dictionary_id, feature.index
     try:
-        scores = kept(store, ("scores", stamp), lambda: Scores.beside(store))
-        if scores is None:
-            return None
-        measures = {one.name: one for one in kept(store, ("measures", stamp), scores.measures)}
         lines = tuple(
             ScoreLine(measures[one.measure].title, measures[one.measure].meaning, measures[one.measure].chance, one)
-            for one in scores.of(feature.dictionary_id, feature.index)
+            for one in beside.scores.of(*place)
         )
-        return ScoreTable(lines, scores.explanation(feature.dictionary_id, feature.index))
-    except UserError as error:
-        return ScoreTable((), None, str(error))
+        return ScoreTable(lines, beside.scores.explanation(*place))
     except SQLAlchemyError:
-        return ScoreTable((), None, "The file of scores cannot be read; make it anew with `dartboard scores`.")
+        return ScoreTable((), None, UNREADABLE)

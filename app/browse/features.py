@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from app.browse.feature_body import feature_parts, scores_stamp
+from app.browse.feature_body import feature_parts
 from app.browse.listing import natural
 from app.browse.lookup import current_store, feature_url, find_dictionary, find_feature, site_of
 from app.browse.markdown import feature_markdown
@@ -22,6 +22,7 @@ from app.browse.memory import remembered
 from app.browse.owner import owner_name
 from app.browse.ratings import RatedLine, rated
 from app.browse.rows import FIFTHS, GROUPS, Look, Row, random_rows, rows, shown_above
+from app.browse.scored import scores_stamp
 from app.errors import NotFound, Unprocessable
 from app.memo import memo
 from app.render import render, wants_fragment
@@ -88,7 +89,6 @@ def made_page(request: Request, session: Session | None) -> Response:
     feature = find_feature(store, dictionary, request.path_params["index"])
     upper, lower = feature_parts(store, dictionary, feature, wants_numbers(request))
     owner = owner_name(session)
-    known, place = memo(study), (dictionary.name, feature.index)
     context = FeaturePage(
         dictionary=dictionary,
         site=site_of(store, dictionary),
@@ -97,9 +97,7 @@ def made_page(request: Request, session: Session | None) -> Response:
         steps=steps(dictionary, feature),
         upper=upper,
         lower=lower,
-        kept=known.ask(("kept", owner, *place), lambda: Shelf(study).kept(owner, *place))
-        if owner is not None
-        else None,
+        kept=None if owner is None else Shelf(study).kept(owner, dictionary.name, feature.index),
         longest_note=LONGEST_NOTE,
         rated=rated(study, store, dictionary, feature),
     )

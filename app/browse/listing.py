@@ -55,9 +55,7 @@ class Listing:
             if name in given:
                 values[name] = number(name, given[name])
         if "page" in given:
-            if not (given["page"].isascii() and given["page"].isdigit() and 0 < len(given["page"]) < 10):
-                raise Unprocessable(f"“page” in the address is a whole number from 1, not “{given['page'][:40]}”.")
-            values["page"] = max(int(given["page"]), 1)
+            values["page"] = page_number(given["page"])
         found = cls(**values)
         if found.score is None and (
             found.sort == "score" or found.min_score is not None or found.max_score is not None
@@ -147,10 +145,15 @@ def number(name: str, text: str) -> float:
     return value
 
 
-def natural(name: str, text: str) -> int:
+def natural(name: str, text: str, least: int = 0) -> int:
+    """A whole number of at most nine digits; `least` is what the message says."""
     if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise Unprocessable(f"“{name}” in the address is a whole number from 0, not “{text[:40]}”.")
+        raise Unprocessable(f"“{name}” in the address is a whole number from {least}, not “{text[:40]}”.")
     return int(text)
+
+
+def page_number(text: str) -> int:
+    return max(natural("page", text, 1), 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import app
-from app.browse.feature_body import FeatureBody, body, scores_stamp
+from app.browse.feature_body import FeatureBody, body
 from app.browse.lookup import current_store, feature_url, find_dictionary, find_feature
 from app.browse.owner import owner_of
 from app.browse.related import RelatedGroup, related
@@ -85,7 +85,7 @@ def section(store: FeatureStore, one: SavedFeature, base: str) -> SavedSection:
         scale = (one.feature.min or 0.0) if group == "bottom" else one.feature.max
         groups.append(SavedGroup(title, scale, rows(store, one.feature, group, look=look)))
     return SavedSection(
-        body(store, one.dictionary, one.feature, scores=scores_stamp(store)),
+        body(store, one.dictionary, one.feature),
         one.note,
         f"{base}{feature_url(one.dictionary, one.feature.index)}",
         tuple(group for group in groups if group.rows),

@@ -6,8 +6,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.browse.kept import kept
 from app.errors import UserError
+from app.files import Stamp, file_stamp
 from app.store.features import FeatureStore
 from app.store.scores import FILE, Measure, Scores
+
+UNREADABLE = f"{FILE} cannot be read; make it anew with `dartboard scores`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +34,12 @@ class Beside:
 
 def scores_beside(store: FeatureStore) -> Beside:
     """The scores, with which lists of the store's features can be narrowed and sorted from here on."""
-    try:
-        stat = store.path.with_name(FILE).stat()
-        stamp = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-    except OSError:
-        stamp = None
-    return kept(store, ("scores beside", stamp), lambda: read(store))
+    return kept(store, ("scores beside", scores_stamp(store)), lambda: read(store))
+
+
+def scores_stamp(store: FeatureStore) -> Stamp | None:
+    """What tells one file of scores from another; None where there is none."""
+    return file_stamp(store.path.with_name(FILE))
 
 
 def read(store: FeatureStore) -> Beside:
@@ -46,7 +49,7 @@ def read(store: FeatureStore) -> Beside:
     except UserError as error:
         scores, found = None, Beside(problem=str(error))
     except SQLAlchemyError:
-        scores, found = None, Beside(problem=f"{FILE} cannot be read; make it anew with `dartboard scores`.")
+        scores, found = None, Beside(problem=UNREADABLE)
     else:
         found = Beside(scores, measures)
     store.attach(scores.uri if scores else None)

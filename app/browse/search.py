@@ -12,6 +12,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.browse.listing import page_number
 from app.browse.lookup import current_store, feature_url, find_dictionary
 from app.browse.rows import Row, row
 from app.errors import NotFound, Unavailable, Unprocessable
@@ -68,10 +69,8 @@ class Query:
         by, page = query.get("by") or "text", query.get("page") or "1"
         if by not in WAYS:
             raise Unprocessable(f"“by” in the address is {' or '.join(WAYS)}, not “{by[:40]}”.")
-        if not (page.isascii() and page.isdigit() and len(page) < 10):
-            raise Unprocessable(f"“page” in the address is a whole number from 1, not “{page[:40]}”.")
         known = next(one for one in get_args(By) if one == by)
-        return cls(query.get("q", "").strip()[:LONGEST], known, query.get("dictionary") or None, max(int(page), 1))
+        return cls(query.get("q", "").strip()[:LONGEST], known, query.get("dictionary") or None, page_number(page))
 
     def url(self, **changes: object) -> str:
         wanted, default = asdict(replace(self, **changes)), asdict(Query())  # type: ignore[arg-type]

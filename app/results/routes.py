@@ -8,7 +8,6 @@ import io
 import zipfile
 from collections.abc import Hashable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends
@@ -20,6 +19,7 @@ import app
 from app.computing import Done, Failed, Running
 from app.errors import NotFound
 from app.export import csv_lines
+from app.files import file_stamp
 from app.render import render, wants_fragment
 from app.results.compute import SEED, check_revealed, compute
 from app.results.files import Files, files
@@ -177,7 +177,7 @@ def _key(request: Request, study: Study) -> tuple[Hashable, ...]:
     withdrawn = sum(one.withdrawn_at is not None for one in here.study.raters(study.name))
     head = here.study.chain_head(study.name)
     features = here.settings.feature_path
-    files_beside = tuple(_stamp(path) for path in (features, features.with_name(SCORES)))
+    files_beside = tuple(file_stamp(path) for path in (features, features.with_name(SCORES)))
     return study.id, head.number, head.hash, withdrawn, files_beside, SEED, app.__version__
 
 
@@ -194,15 +194,6 @@ def _ask(request: Request, study: Study) -> Report | Running:
         case Running() as running:
             return running
     raise AssertionError("a computation has one of three outcomes")
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """What tells a file from the one that stands there after it; None where there is none."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _report(request: Request, name: str) -> Report:

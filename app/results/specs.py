@@ -76,13 +76,7 @@ def forest(
     """
     labels = list(dict.fromkeys(row["label"] for row in rows))
     groups = list(dict.fromkeys(row["group"] for row in rows if row.get("group")))
-    y: Spec = {
-        "field": "label",
-        "type": "nominal",
-        "sort": labels,
-        "title": None,
-        "axis": {"ticks": False, "domain": False},
-    }
+    y: Spec = _down("label", labels)
     quantity: Spec = {
         "type": "quantitative",
         "title": x,
@@ -131,13 +125,7 @@ def points(
     `arms`: arm, value, low, high; `raw`: arm, share, and what a pointer resting there says. Points of one share are spread.
     """
     order = [row["arm"] for row in arms]
-    y: Spec = {
-        "field": "arm",
-        "type": "nominal",
-        "sort": order,
-        "title": None,
-        "axis": {"ticks": False, "domain": False},
-    }
+    y: Spec = _down("arm", order)
     axis: Spec = {
         "type": "quantitative",
         "title": x,
@@ -205,13 +193,7 @@ def stacked(rows: Sequence[Record], parts: Sequence[str], x: str, colours: Seque
         max(len(labels), 1) * ROW,
         mark={"type": "bar", "stroke": "token:surface", "strokeWidth": 1},
         encoding={
-            "y": {
-                "field": "label",
-                "type": "nominal",
-                "sort": labels,
-                "title": None,
-                "axis": {"ticks": False, "domain": False},
-            },
+            "y": _down("label", labels),
             "x": {
                 "field": "count",
                 "type": "quantitative",
@@ -234,6 +216,12 @@ def stacked(rows: Sequence[Record], parts: Sequence[str], x: str, colours: Seque
 
 def _spread(number: int, of: int) -> float:
     return number * SPREAD[of] % 1
+
+
+def _down(field: str, order: Sequence[str]) -> Spec:
+    """One row a name, from above in that order."""
+    axis = {"ticks": False, "domain": False}
+    return {"field": field, "type": "nominal", "sort": order, "title": None, "axis": axis}
 
 
 def _line(at: float) -> Spec:

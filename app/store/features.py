@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Engine, MetaData, Select, create_engine, f
 from sqlalchemy.pool import QueuePool
 
 from app.errors import NotFound, UserError
+from app.files import database_marks, read_only
 from app.store import feature_schema as t
 from app.store import score_schema
 from app.store.columns import Columns
@@ -215,7 +216,7 @@ class FeatureStore:
         self._columns: dict[int, Columns] = {}
         self._values: dict[tuple[int, str], NDArray[np.float64]] = {}
         self._scores: str | None = None
-        self._uri = f"file:{path.resolve().as_posix().replace('?', '%3f').replace('#', '%23')}?mode=ro&immutable=1"
+        self._uri = read_only(path)
         self.engine: Engine = create_engine(
             "sqlite://",
             creator=self.connection,
@@ -458,12 +459,7 @@ def check_store(path: Path) -> int:
     if not path.is_file():
         raise NotFound(f"There is no feature store at {path}; make one with `dartboard build BUILD.toml`.")
     try:
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
-        try:
-            application_id = connection.execute("PRAGMA application_id").fetchone()[0]
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-        finally:
-            connection.close()
+        application_id, version = database_marks(path)
     except sqlite3.DatabaseError as error:
         raise UserError(
             f"{path} is not a dartboard feature store ({error}); name the file that a build wrote."
@@ -474,4 +470,4 @@ def check_store(path: Path) -> int:
         raise UserError(
             f"{path} has schema {version}, newer than the {t.SCHEMA_VERSION} that this dartboard reads; upgrade dartboard."
         )
-    return int(version)
+    return version

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, create_engine, func, select
 from sqlalchemy.pool import QueuePool
 
 from app.errors import NotFound, UserError
+from app.files import database_marks, read_only
 from app.store import score_schema as t
 from app.store.features import FeatureStore
 
@@ -93,7 +94,7 @@ class Scores:
     @property
     def uri(self) -> str:
         """To connect to, or to ATTACH: read-only."""
-        return f"{self.path.resolve().as_uri()}?mode=ro&immutable=1"
+        return read_only(self.path)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -161,12 +162,7 @@ def _check(path: Path) -> None:
     if not path.is_file():
         raise NotFound(f"There are no scores at {path}; make them with `dartboard scores`.")
     try:
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
-        try:
-            application_id = connection.execute("PRAGMA application_id").fetchone()[0]
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-        finally:
-            connection.close()
+        application_id, version = database_marks(path)
     except sqlite3.DatabaseError as error:
         raise UserError(f"{path} is not a file of dartboard's scores ({error}); {AGAIN}.") from error
     if application_id != t.APPLICATION_ID:

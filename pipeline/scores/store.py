@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, create_engine, insert, select, text
+from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import DatabaseError
 
 from app.errors import NotFound, UserError
@@ -21,9 +21,11 @@ from app.store.features import FeatureStore
 from app.store.packing import GROUPS, unpack, unpack_peaks
 from app.store.scores import FILE, Scores
 from pipeline.files import whole
+from pipeline.hits import sampled
 from pipeline.scores.hits import FIFTHS, BlockHits, FeatureHits
 from pipeline.scores.measures import ALL
 from pipeline.scores.text import SiteText, StoredContext
+from pipeline.sqlite import unread
 
 PLACES = [GROUPS.index(group) for group in ("top", *(f"q{n + 1}" for n in range(FIFTHS)), "second")]
 AT_A_TIME = 500  # parameters of a query
@@ -87,7 +89,7 @@ class Source:
     @property
     def sampled(self) -> int:
         """Hits that a decile slope is measured on, at most."""
-        return 15 * int(self.record.get("config", {}).get("pages", {}).get("per_quantile", 5))
+        return sampled(int(self.record.get("config", {}).get("pages", {}).get("per_quantile", 5)))
 
     def identity(self) -> Row:
         """What scores of this store are bound to."""
@@ -265,19 +267,6 @@ def _insert_scores(connection: Connection, rows: Iterator[ScoreRow]) -> set[str]
 
 @contextlib.contextmanager
 def _writing(path: Path) -> Iterator[Connection]:
-    path.unlink(missing_ok=True)
-    engine = create_engine(f"sqlite:///{path}")
-    try:
-        with engine.connect() as connection:
-            # The file takes its place only when it is whole and synced: SQLite need not guard what nobody reads.
-            connection.execute(text("PRAGMA journal_mode = OFF"))
-            connection.execute(text("PRAGMA synchronous = OFF"))
-            t.metadata.create_all(connection)
-            yield connection
-            connection.execute(text("ANALYZE"))
-            connection.commit()
-            connection.execute(text(f"PRAGMA user_version = {t.SCHEMA_VERSION}"))
-            connection.execute(text(f"PRAGMA application_id = {t.APPLICATION_ID}"))
-            connection.commit()
-    finally:
-        engine.dispose()
+    with unread(path, t.APPLICATION_ID, t.SCHEMA_VERSION) as connection:
+        t.metadata.create_all(connection)
+        yield connection
