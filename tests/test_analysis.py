@@ -16,12 +16,13 @@ from app.simulate import simulated_tables
 from app.study.analysis.blinding import blinding
 from app.study.analysis.crossed import crossed_log_odds
 from app.study.analysis.design import Design
-from app.study.analysis.figures import Figure
+from app.study.analysis.figures import Criterion, Figure
 from app.study.analysis.headline import Core, assess, fieller
 from app.study.analysis.ordinal import log_odds
 from app.study.analysis.outcome import Grid, Unit, page_grids, raters_of
 from app.study.analysis.pairs import pair_results
-from app.study.analysis.report import Analysis, Criterion, Pairs
+from app.study.analysis.parts import Pairs
+from app.study.analysis.report import Analysis
 from app.study.analysis.run import analyse
 from app.study.analysis.tables import Tables
 from app.study.analysis.verdict import verdict

@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from app.study.analysis.figures import Figure
-from app.study.analysis.report import Analysis, Criterion, Pairs, Variant
+from app.study.analysis.figures import Criterion, Figure
+from app.study.analysis.parts import Pairs
+from app.study.analysis.report import Analysis, Variant
 
 
 def show(found: Analysis, console: Console) -> None:

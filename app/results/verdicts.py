@@ -6,7 +6,8 @@ from app.results import specs
 from app.results.arms import interval, warnings
 from app.results.records import Chart, Column, Section, Table
 from app.results.words import estimate
-from app.study.analysis.report import Analysis, Criterion
+from app.study.analysis.figures import Criterion
+from app.study.analysis.report import Analysis
 
 MET: Mapping[bool | None, str] = {True: "met", False: "not met", None: "can't be told"}
 CODES = {

@@ -10,7 +10,7 @@ from app.study.analysis.figures import NORMAL
 from app.study.analysis.headline import inside
 from app.study.analysis.intruder import Trials, figure, found_shares, gap
 from app.study.analysis.pairs import pair_results
-from app.study.analysis.report import Pairs
+from app.study.analysis.parts import Pairs
 from app.study.answers import PIECES
 from app.study.intruders import THIRDS
 from app.study.power import Intruders

@@ -12,7 +12,7 @@ import numpy as np
 
 from app.study.analysis.figures import NORMAL, Figure, Floats, finite, missing, percentile, symmetric
 from app.study.analysis.outcome import CUT, Grid
-from app.study.analysis.report import Agreement
+from app.study.analysis.parts import Agreement
 from app.study.analysis.tables import Row
 from app.study.answers import HIGHEST
 

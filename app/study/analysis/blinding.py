@@ -19,7 +19,7 @@ import numpy as np
 from app.errors import UserError
 from app.study.analysis.design import Design
 from app.study.analysis.figures import Figure, missing, percentile, symmetric
-from app.study.analysis.report import Blinding, GuessArm, Leak
+from app.study.analysis.parts import Blinding, GuessArm, Leak
 from app.study.analysis.tables import Row
 from app.study.answers import UNKNOWN
 from app.study.content import Page

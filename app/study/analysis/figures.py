@@ -42,6 +42,15 @@ class Figure:
         return replace(self, warning=both or None)
 
 
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """A figure that was to meet a limit; `met` is None where it can't be told."""
+
+    figure: Figure
+    limit: float
+    met: bool | None
+
+
 def missing(warning: str, n: int = 0, unit: str = "") -> Figure:
     """A figure that can't be had, and why."""
     return Figure(None, n=n, unit=unit, warning=warning)

@@ -15,9 +15,9 @@ import numpy as np
 
 from app.study.analysis.bootstrap import RESAMPLES, Resampling, mean, point, ratio
 from app.study.analysis.design import Design
-from app.study.analysis.figures import NORMAL, Figure, Floats, finite, missing, percentile, sentence
+from app.study.analysis.figures import NORMAL, Criterion, Figure, Floats, finite, missing, percentile, sentence
 from app.study.analysis.outcome import CUT, Grid
-from app.study.analysis.report import Code, Criterion, RaterContrast
+from app.study.analysis.report import Code, RaterContrast
 
 LEAST = 10  # pages an arm, for an interval that means anything
 MANY = 10  # dictionaries of an arm, from which on how they vary can be seen

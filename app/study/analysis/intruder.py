@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from app.study.analysis.bootstrap import Resampling, mean, point
 from app.study.analysis.design import Design
-from app.study.analysis.figures import Figure, Floats, finite, missing, percentile, sentence
+from app.study.analysis.figures import Criterion, Figure, Floats, finite, missing, percentile, sentence
 from app.study.analysis.headline import FEW, LEAST, criterion, inside
 from app.study.analysis.outcome import Ints, Unit, is_first, strata_numbers
-from app.study.analysis.report import Criterion, IntruderArm, Intruders
+from app.study.analysis.parts import IntruderArm, Intruders
 from app.study.analysis.tables import Row
 from app.study.answers import PIECES
 from app.study.intruders import THIRDS

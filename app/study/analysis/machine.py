@@ -10,7 +10,7 @@ import numpy as np
 from app.study.analysis.design import Design
 from app.study.analysis.figures import NORMAL, Figure, finite, missing
 from app.study.analysis.outcome import SKIPPED, Grid
-from app.study.analysis.report import MachineAgreement
+from app.study.analysis.parts import MachineAgreement
 from app.study.analysis.tables import Row
 
 PREFIX = "score_"  # of a machine score's column

@@ -16,7 +16,7 @@ from app.study.analysis.bootstrap import Resampling, counts, ratio
 from app.study.analysis.davidson import UNBOUNDED, Comparisons
 from app.study.analysis.design import Design
 from app.study.analysis.figures import Figure, Floats, missing, percentile
-from app.study.analysis.report import Pairs, Preference, Strength
+from app.study.analysis.parts import Pairs, Preference, Strength
 from app.study.analysis.tables import Row
 
 CHUNK = 4_000_000  # numbers held at a time

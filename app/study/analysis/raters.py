@@ -12,7 +12,7 @@ from statistics import median
 import numpy as np
 
 from app.study.analysis.design import Design
-from app.study.analysis.report import RaterQuality, TimeOnTask
+from app.study.analysis.parts import RaterQuality, TimeOnTask
 from app.study.analysis.tables import Row, Tables
 
 TASKS = {"page-score": "page", "pair-choice": "pair", "intruder-pick": "intruder", "guess": "guess"}

@@ -24,8 +24,9 @@ from app.study.analysis.machine import agreement_with_machines
 from app.study.analysis.ordinal import log_odds, superiority
 from app.study.analysis.outcome import Grid, page_grids, raters_in, raters_of, strata_of
 from app.study.analysis.pairs import pair_results
+from app.study.analysis.parts import Blinding, Intruders, RaterQuality
 from app.study.analysis.raters import quality, times
-from app.study.analysis.report import Analysis, Blinding, Headline, Intruders, RaterQuality, Sensitivity
+from app.study.analysis.report import Analysis, Headline, Sensitivity
 from app.study.analysis.sensitivity import others, variants
 from app.study.analysis.tables import Tables, checked
 from app.study.analysis.verdict import scope_of, verdict

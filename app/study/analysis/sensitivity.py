@@ -13,7 +13,8 @@ import numpy as np
 from app.study.analysis.design import Design
 from app.study.analysis.headline import MANY, Core, assess, many_dictionaries
 from app.study.analysis.outcome import CUT, Grid, page_grids, raters_in
-from app.study.analysis.report import RaterQuality, Variant
+from app.study.analysis.parts import RaterQuality
+from app.study.analysis.report import Variant
 from app.study.analysis.tables import Tables
 
 

@@ -4,9 +4,9 @@ verdict(core, headline, design, raters)
 """
 
 from app.study.analysis.design import Design
-from app.study.analysis.figures import Figure
+from app.study.analysis.figures import Criterion, Figure
 from app.study.analysis.headline import Core
-from app.study.analysis.report import Code, Criterion, Scope, Verdict
+from app.study.analysis.report import Code, Scope, Verdict
 from app.study.power import CROWD
 
 
