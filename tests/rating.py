@@ -1,5 +1,8 @@
 """A rater's hands: answer screens by keyboard alone, as the pages' own key list says."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from playwright.sync_api import Page
 
 CHOICE_KEYS = "ltrn"  # left, tie, right, neither
@@ -40,16 +43,23 @@ def write_by_keyboard(page: Page, words: str) -> None:
         page.keyboard.press("Enter")
 
 
+@contextmanager
+def another_screen(page: Page) -> Iterator[None]:
+    """Wait, after what is done inside, until another screen is there, or the same question once more."""
+    shown, revision = item(page), page.locator("#answer input[name=revision]").get_attribute("value")
+    yield
+    page.locator(f'#answer[action="{shown}"] input[name=revision][value="{revision}"]').wait_for(state="detached")
+    page.locator("#screen").wait_for()
+
+
 def answer_by_keyboard(page: Page, number: int, keys: list[str] | None = None) -> list[str]:
     """Answer the screen shown and wait until another one is there; returns the keys pressed before Enter."""
     page.locator("html.js #answer").wait_for()  # keys work once the script has run
-    shown, revision = item(page), page.locator("#answer input[name=revision]").get_attribute("value")
     keys = keys or keys_for(page, number)
-    write_by_keyboard(page, f"pattern {number}")
-    for key in [*keys, "Enter"]:
-        page.keyboard.press(key)
-    page.locator(f'#answer[action="{shown}"] input[name=revision][value="{revision}"]').wait_for(state="detached")
-    page.locator("#screen").wait_for()
+    with another_screen(page):
+        write_by_keyboard(page, f"pattern {number}")
+        for key in [*keys, "Enter"]:
+            page.keyboard.press(key)
     return keys
 
 

@@ -60,6 +60,7 @@ def frozen_study(
     intruders: int = 0,
     catch: int = 0,
     practice: int = 0,
+    practice_intruders: int = 0,
     guess: int = 0,
     raters_per_item: int = 2,
     lease_minutes: int = 30,
@@ -70,7 +71,8 @@ def frozen_study(
 ) -> FrozenStudy:
     """A study of made-up pages: so many main items of each task, catch and practice pages, pages to guess on.
 
-    Every second pair is of the group of compared arms, the others of the rest. Catch and practice pages want a 4 or 5.
+    Every second pair is of the group of compared arms, the others of the rest. Catch and practice pages want a 4 or 5, trials for
+    practice the last piece.
     `repeats` are share and distance; `asks`: pages ask for an explanation and a confidence; `top` goes into the protocol.
     """
     protocol = Protocol.model_validate(
@@ -93,6 +95,7 @@ def frozen_study(
         ("intruder", "main", intruders),
         ("page", "catch", catch),
         ("page", "practice", practice),
+        ("intruder", "practice", practice_intruders),
         ("page", "guess", guess),
     ]
     made = [kind for *kind, many in kinds for _ in range(many)]
@@ -116,6 +119,7 @@ def frozen_study(
 def _item(study: str, number: int, task: Task, purpose: Purpose) -> FrozenItem:
     names = "ab" if task == "pair" else "a"
     known = purpose in ("catch", "practice")
+    right = {"pick": PIECES} if task == "intruder" else {"lowest": 4, "highest": 5}
     return FrozenItem(
         public_id=blinding.item_id(f"secret of {study}", number),
         task=task,
@@ -134,7 +138,7 @@ def _item(study: str, number: int, task: Task, purpose: Purpose) -> FrozenItem:
             for place, name in enumerate(names)
         ),
         purpose=purpose,
-        expected={"lowest": 4, "highest": 5, "feedback": f"It is word{number}."} if known else None,
+        expected={**right, "feedback": f"It is word{number}."} if known else None,
     )
 
 

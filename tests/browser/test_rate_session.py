@@ -37,7 +37,7 @@ def serve(
 
 @pytest.fixture(scope="module")
 def server(serve: Callable[..., Server]) -> Server:
-    return serve()
+    return serve(practice_intruders=1)
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +48,11 @@ def slow(serve: Callable[..., Server]) -> Server:
 def practise(page: Page) -> None:
     """Answer the practice rightly, by keyboard, and begin."""
     rating.answer_by_keyboard(page, 0, ["5", "3"])
+    rating.answer_by_keyboard(page, 0, ["5"])
+    begin_after_practice(page)
+
+
+def begin_after_practice(page: Page) -> None:
     expect(page.get_by_role("heading", name="Practice passed")).to_be_focused()
     page.keyboard.press("Enter")
     page.locator("#answer").wait_for()
@@ -77,10 +82,15 @@ def test_the_whole_way_by_keys_alone(server: Server, watched: Browsers) -> None:
         page.keyboard.press("Tab")
         expect(page.get_by_role("button", name=name)).to_be_focused()
         page.keyboard.press("Enter")
-    rating.answer_by_keyboard(page, 0, ["1", "2"])
-    expect(page.locator(".told-wrong")).to_contain_text("Not quite. Try this one again.")
-    expect(page.get_by_role("status")).to_contain_text("Not quite")
-    practise(page)
+    page.locator("#answer").wait_for()
+    for task, wrong, right in (("page", ["1", "2"], ["5", "3"]), ("intruder", ["1"], ["5"])):
+        assert rating.task(page) == task
+        rating.answer_by_keyboard(page, 0, wrong)
+        expect(page.locator(".told-wrong")).to_contain_text("Not quite. Try this one again. It is word")
+        expect(page.get_by_role("status")).to_contain_text("Not quite")
+        rating.answer_by_keyboard(page, 0, right)
+        expect(page.locator(".told-right")).to_contain_text("That is right. It is word")
+    begin_after_practice(page)
     given: dict[str, list[str]] = {}
     number = 0
     while (task := rating.task(page)) is not None:
@@ -99,7 +109,7 @@ def test_the_whole_way_by_keys_alone(server: Server, watched: Browsers) -> None:
         page.keyboard.press(key)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="All done")).to_be_visible()
-    stored = server.answers()[1:]  # the first is the practice
+    stored = server.answers()[2:]  # the first are the practice
     assert {"skip": "other"} in stored
     assert sum("explanation" in answer for answer in stored) >= 2
     assert len(stored) == number
@@ -199,6 +209,10 @@ def test_the_whole_way_by_touch_on_a_small_phone(server: Server, watched: Browse
     done = 0
     while rating.task(page) is not None:
         check_width(page)
+        if "/practice/" in str(rating.item(page)):
+            answer_by_touch(page, 0)  # wrong
+            expect(page.locator(".told-wrong")).to_be_in_viewport()
+            check_width(page)
         answer_by_touch(page)
         done += 1
         if page.get_by_role("button", name="Begin").count():
@@ -206,24 +220,23 @@ def test_the_whole_way_by_touch_on_a_small_phone(server: Server, watched: Browse
             page.locator("#answer").wait_for()
     expect(page.get_by_role("heading", name="All done")).to_be_visible()
     check_width(page)
-    assert done == 1 + 5
+    assert done == 2 + 5
     assert len(server.answers()) == done
 
 
-def answer_by_touch(page: Page) -> None:
-    """Tap the last option of each question, and Submit; every target is large enough."""
-    shown = rating.item(page)
+def answer_by_touch(page: Page, option: int = -1) -> None:
+    """Tap an option of each question, by default the last, and Submit; every target is large enough."""
     if page.locator("#answer textarea").count():
         page.locator("#answer textarea").fill("by touch")
     for question in page.locator("#answer .question:has(input)").all():
         options = question.locator("input")
-        for option in options.all():
-            box = option.bounding_box()
+        for one in options.all():
+            box = one.bounding_box()
             assert box is not None
             assert min(box["width"], box["height"]) >= 24
-        options.last.tap()
-    page.get_by_role("button", name="Submit").tap()
-    page.locator(f'#answer[action="{shown}"]').wait_for(state="detached")
+        options.nth(option).tap()
+    with rating.another_screen(page):
+        page.get_by_role("button", name="Submit").tap()
 
 
 @pytest.mark.parametrize("width", [320, 640])  # a window of 1280 at 400% and at 200%
@@ -265,7 +278,7 @@ def test_the_whole_way_without_javascript(server: Server, watched: Browsers) -> 
     page.get_by_role("radio", name="It is not shown so that I could read it").click()
     go(page, "Skip")
     expect(page.get_by_role("heading", name="All done")).to_be_visible()
-    assert len(server.answers()) == 6
+    assert len(server.answers()) == 2 + 5
     assert {"skip": "unreadable"} in server.answers()
 
 
