@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -283,12 +284,15 @@ def _identity(source: Source, *parts: object) -> str:
 
 
 def _write_batch(folder: Path, number: int, rows: Iterable[Row]) -> None:
+    """A file of rows. Where there is none, no file: an import ends with an error at an empty one."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (
-        (folder / f"batch-{number}.jsonl.gz").open("wb") as file,
-        gzip.GzipFile("", "wb", LEVEL, file, mtime=0) as packed,
-    ):
-        for row in rows:
+    path = folder / f"batch-{number}.jsonl.gz"
+    rows = iter(rows)
+    if (first := next(rows, None)) is None:
+        path.unlink(missing_ok=True)
+        return
+    with path.open("wb") as file, gzip.GzipFile("", "wb", LEVEL, file, mtime=0) as packed:
+        for row in chain((first,), rows):
             packed.write(_line(row))
 
 
