@@ -50,13 +50,17 @@ class StrongGroup:
 
 @dataclass(frozen=True, slots=True)
 class Colour:
-    """The feature by which the text is coloured. `full`: the activation of the strongest colour; `fires`: on how many tokens."""
+    """The feature by which the text is coloured. `full`: the activation of the strongest colour; `fires`: on how many tokens.
+
+    `largest` in this text, and `here`, on the selection; None where it does not fire there.
+    """
 
     dictionary: Dictionary
     feature: Feature
     url: str
     full: float
-    largest: float | None  # in this text
+    largest: float | None
+    here: float | None
     fires: int
 
 
@@ -84,7 +88,7 @@ def view(
     count = len(read.tokens)
     if last is not None and last >= count:
         raise NotFound(f"There is no token {last + 1} in this text; it has {count}.", nearest="?")
-    colour = None if chosen is None else _colour(read, *chosen)
+    colour = None if chosen is None else _colour(read, first, last, *chosen)
     feature = None if chosen is None else f"{chosen[0].name}:{chosen[1].index}"
     site = next(one for one in store.sites() if one.name == read.site)
     values = read.traces[0].values if read.traces else {}
@@ -135,11 +139,19 @@ def full_scale(feature: Feature, here: float) -> float:
     return max(feature.max, -(feature.min or 0.0)) or here
 
 
-def _colour(read: Read, dictionary: Dictionary, feature: Feature) -> Colour:
-    values = read.traces[0].values.values() if read.traces else ()
-    largest = max(values, key=abs, default=None)
-    full = full_scale(feature, abs(largest or 0.0))
-    return Colour(dictionary, feature, feature_url(dictionary, feature.index), full, largest, len(values))
+def _colour(read: Read, first: int | None, last: int | None, dictionary: Dictionary, feature: Feature) -> Colour:
+    values = read.traces[0].values if read.traces else {}
+    largest = max(values.values(), key=abs, default=None)
+    selected = range(first or 0, len(read.tokens) if last is None else last + 1)
+    return Colour(
+        dictionary,
+        feature,
+        feature_url(dictionary, feature.index),
+        full=full_scale(feature, abs(largest or 0.0)),
+        largest=largest,
+        here=max((value for place, value in values.items() if place in selected), key=abs, default=None),
+        fires=len(values),
+    )
 
 
 def _group(

@@ -71,6 +71,21 @@ def test_a_text_is_pasted_coloured_and_chosen_from(page: Page, reading: str) -> 
     expect(page.locator("a.t.chosen")).to_have_count(3)
     assert page.evaluate("window.sameDocument"), "the page was loaded anew"
 
+    reading = page.locator("#reading")
+    page.locator("#t4").hover()
+    expect(reading).to_have_text("Token 4: activation 4.00")
+    page.locator("#t8").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(reading).to_have_text("Token 7")
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#t2")).to_be_focused()
+    expect(reading).to_have_text("Token 2: activation 2.00")
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("From token")).to_be_focused()  # the whole text is one stop of the tab key
+    expect(reading).to_be_hidden()
+    expect(page.get_by_text("on what is chosen, most at 10.0")).to_be_visible()
+
     shared = page.url
     page.get_by_label("Colour by feature").fill("topk-sae:2")
     page.get_by_role("button", name="Colour").click()
