@@ -150,6 +150,8 @@ def _cell(path: Path, number: int, name: str, kind: str, cell: Any) -> Cell:
         return None
     try:
         if kind == "number":
+            if isinstance(cell, float) and not cell.is_integer():
+                raise ValueError("a part of a whole")
             return int(cell)
         if kind == "real":
             return float(cell)

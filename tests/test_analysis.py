@@ -19,7 +19,7 @@ from app.study.analysis.design import Design
 from app.study.analysis.figures import Criterion, Figure
 from app.study.analysis.headline import Core, assess, fieller
 from app.study.analysis.ordinal import log_odds
-from app.study.analysis.outcome import Grid, Unit, page_grids, raters_of
+from app.study.analysis.outcome import Grid, Unit, is_first, page_grids, raters_of
 from app.study.analysis.pairs import pair_results
 from app.study.analysis.parts import Pairs
 from app.study.analysis.report import Analysis
@@ -61,6 +61,25 @@ def study(pages: int = 12, raters: int = 3) -> Tables:
         }
     )
     return simulated_tables(protocol, TRUTH, raters=raters, seed=1)
+
+
+@cache
+def scored() -> Tables:
+    """The small study with the rows of its features: a score that follows what raters say, and a steadiness that doesn't."""
+    given: dict[tuple[Any, Any], list[int]] = {}
+    for row in study().ratings:
+        if is_first(row, "page-score") and row["feature"] is not None and row["value"] is not None:
+            given.setdefault((row["dictionary"], row["feature"]), []).append(int(str(row["value"])))
+    rows = [
+        {
+            "dictionary": name,
+            "feature": feature,
+            "score_words": float(np.mean(own)) + place / 1000,
+            "second_stability": place * 29 % 97 / 100,
+        }
+        for place, ((name, feature), own) in enumerate(sorted(given.items()))
+    ]
+    return replace(study(), features=rows)
 
 
 def analysed(tables: Tables, design: Design | None = None) -> Analysis:
@@ -293,6 +312,32 @@ def test_guesses_that_are_all_alike_rule_nothing_out() -> None:
     rows = [{**row, "value": "trained"} if row["task"] == "guess" else row for row in study().ratings]
     found = blinding(rows, (), DESIGN, raters_of(rows), np.random.default_rng(0), DRAWS)
     assert found.conditional.value is None and found.verdict.startswith("Can't be told.")
+
+
+def test_parts_by_the_second_text_are_halves_of_both_arms_pages() -> None:
+    found = analysed(scored())
+    plain = analysed(study())
+    parts = [one for one in found.strata if one.by == "corpus"]
+    assert [one.level for one in parts] == ["stability to 0.51", "… above 0.51"]
+    assert [one.trained.n + one.random.n for one in parts] == [12, 12]
+    assert [sum(one.trained.n for one in parts), sum(one.random.n for one in parts)] == [12, 12]
+    assert not [one for one in plain.strata if one.by == "corpus"]
+    assert (found.headline, found.arms, found.pairs) == (plain.headline, plain.arms, plain.pairs)
+    alike = replace(scored(), features=[{**row, "second_stability": 0.5} for row in scored().features])
+    assert not [one for one in analysed(alike).strata if one.by == "corpus"], "nothing sets them apart"
+
+
+def test_machine_scores_go_with_what_raters_say_arm_by_arm() -> None:
+    found = {(one.measure, one.arm): one.correlation for one in analysed(scored()).machine}
+    assert {arm for _, arm in found} == {"", "trained", "random", "points"}
+    for arm in ("trained", "random", "points"):
+        figure = found["words", arm]
+        assert figure.n == 12
+        assert figure.value is not None and figure.low is not None and figure.high is not None
+        assert 0.9 < figure.low < figure.value < figure.high
+    assert abs(found["second_stability", "points"].value or 1) < 0.9
+    hostile = [{**row, "feature": "x", "score_words": "many"} for row in scored().features]
+    assert analysed(replace(scored(), features=hostile)).machine == ()
 
 
 def test_raters_are_left_out_whole_and_the_variants_say_what_that_changes() -> None:

@@ -4,7 +4,8 @@ import csv
 import io
 import json
 import re
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -25,7 +26,7 @@ from app.store.study import Study
 from app.study.analysis.figures import Figure
 from app.study.analysis.tables import Tables
 from app.study.protocol import Protocol
-from tests.test_analysis import BAD, analysed, study
+from tests.test_analysis import BAD, analysed, scored, study
 
 AROUND = Circumstances("Which is <clearer>?", "2026-01-01", "2026-01-02", "2026-01-03", (Check("all", ()),), ())
 BASE = "http://127.0.0.1:8000"
@@ -43,7 +44,7 @@ def reported(tables: Tables) -> Report:
 
 @cache
 def whole() -> Report:
-    return reported(study())
+    return reported(scored())
 
 
 @cache
@@ -114,6 +115,31 @@ def test_a_report_says_what_the_analysis_says() -> None:
     assert analysis.protocol_hash in " ".join(found.methods)
     for name in ("trained (features of sae-a and sae-b)", "empty (the highlights of real features on random contexts)"):
         assert name in found.methods[0]
+
+
+def figures_of(part: Any) -> Iterator[Figure]:
+    """Every figure of a part of an analysis, however deep."""
+    if isinstance(part, Figure):
+        yield part
+    elif isinstance(part, tuple):
+        for one in part:
+            yield from figures_of(one)
+    elif is_dataclass(part):
+        for field in fields(part):
+            yield from figures_of(getattr(part, field.name))
+
+
+def test_every_figure_of_the_analysis_stands_in_the_report() -> None:
+    """In a table; three of them in a sentence."""
+    analysis, found = analysed(scored()), whole()
+    in_tables = {cell for table in found.tables() for row in table.rows for cell in row if isinstance(cell, Figure)}
+    sentences = " ".join(text for section in found.sections for text in section.paragraphs)
+    assert analysis.intruders is not None and analysis.intruders.null is not None
+    forms = {analysis.headline.ratio: "share", analysis.intruders.difference: "points"}
+    forms[analysis.intruders.null.figure] = "share"
+    elsewhere = [figure for figure in figures_of(analysis) if figure not in in_tables]
+    assert all(estimate(figure, forms[figure]) in sentences for figure in elsewhere)
+    assert {"corpus", "third"} <= {row[0] for table in found.tables() if table.name == "strata" for row in table.rows}
 
 
 def test_points_lead_to_their_features() -> None:

@@ -6,6 +6,8 @@ from app.results.records import Chart, Column, Section, Table
 from app.results.words import estimate, fixed
 from app.study.analysis.report import Analysis
 
+WITHIN = "within score levels"
+
 
 def raters(analysis: Analysis) -> Section:
     """Each rater's own contrast; checks, pace, exclusions; agreement."""
@@ -108,16 +110,19 @@ def blinding(analysis: Analysis) -> Section:
     found = analysis.blinding
     table = Table(
         "guesses",
-        "Guesses after the close, by arm",
+        "Guesses after the close: Bang's index by arm; guess and arm within score levels",
         (
             Column("arm", "Arm"),
             Column("guesses", "Guesses", "whole"),
             Column("right", "Right", "whole"),
             Column("wrong", "Wrong", "whole"),
             Column("unknown", "Don't know", "whole"),
-            Column("index", "Bang's index", "figure"),
+            Column("index", "Index", "figure"),
         ),
-        tuple((arm.name, arm.guesses, arm.right, arm.wrong, arm.unknown, arm.index) for arm in found.arms),
+        (
+            *((arm.name, arm.guesses, arm.right, arm.wrong, arm.unknown, arm.index) for arm in found.arms),
+            *([(WITHIN, found.conditional.n, None, None, None, found.conditional)] if found.arms else []),
+        ),
     )
     rows = [
         {"label": arm.name, "group": arm.name, **interval(arm.index)}
@@ -125,8 +130,8 @@ def blinding(analysis: Analysis) -> Section:
         if arm.index.value is not None
     ]
     if found.conditional.value is not None:
-        rows.append({"label": "within score levels", "group": "within score levels", **interval(found.conditional)})
-    palette = {**colours(analysis.arms), "within score levels": "token:ink"}
+        rows.append({"label": WITHIN, "group": WITHIN, **interval(found.conditional)})
+    palette = {**colours(analysis.arms), WITHIN: "token:ink"}
     spec = specs.forest(
         rows, "0: as by chance; 1: every guess right", lines=(0,), domain=(-1, 1), form=".1f", colours=palette
     )

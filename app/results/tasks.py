@@ -3,7 +3,7 @@
 from app.results import specs
 from app.results.arms import colours, interval, warnings
 from app.results.records import Chart, Column, Section, Table
-from app.results.words import estimate, number
+from app.results.words import estimate
 from app.study.analysis.report import Analysis
 
 OUTCOMES = ("first preferred", "tie", "neither", "second preferred")
@@ -118,8 +118,11 @@ def intruders(analysis: Analysis) -> Section | None:
             False: "which does not hold chance: something gave the intruder away",
             None: "",
         }
-        value = number(found.null.figure.value, "share")
-        lines.append(f"On null pages {value} were found, {held[found.null.met]}".rstrip(", ") + ".")
+        value = estimate(found.null.figure, "share")
+        lines.append(
+            f"Of the null pages' trials that were answered {value} were found, {held[found.null.met]}".rstrip(", ")
+            + "."
+        )
     return Section(
         "intruders",
         "Intruders",

@@ -103,6 +103,21 @@ def sensitivity(analysis: Analysis) -> Section:
     summary = "Difference under other rules: " + "; ".join(
         f"{one.title} {estimate(one.difference, 'points')}" for one in found.variants
     )
+    named = Table(
+        "others",
+        f"Another arm in the place of “{analysis.design.random}”: not declared as the comparison",
+        (
+            Column("arm", "Arm"),
+            Column("gate", "Gate", "points"),
+            Column("retention", "Retention", "points"),
+            Column("difference", "Difference", "points"),
+            Column("verdict", "Alone it would say"),
+        ),
+        tuple(
+            (one.name, one.gate, one.retention, one.difference, CODES[one.code] if one.code else None)
+            for one in found.others
+        ),
+    )
     others = [
         ("P(random > trained) + ½ P(equal), within raters; ½ is no difference", found.superiority),
         ("Log odds of a higher score, random against trained, by a cumulative link model", found.log_odds),
@@ -119,6 +134,6 @@ def sensitivity(analysis: Analysis) -> Section:
         "Under other rules",
         ("The first row is what was declared; the others show what would change with it.",),
         (Chart("sensitivity", "The difference under other rules", summary, spec, table),) if rows else (),
-        (*(() if rows else (table,)), more),
+        (*(() if rows else (table,)), *((named,) if found.others else ()), more),
         warnings([one.difference for one in found.variants] + [figure for _, figure in others]),
     )

@@ -1,27 +1,21 @@
-"""Solo pages arm by arm, dictionary by dictionary, part by part: shares of interpretable pages and their differences.
+"""Solo pages arm by arm and dictionary by dictionary: shares of interpretable pages and their differences.
 
 arm_results(grids, design, rng, resamples)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import combinations
-from typing import Literal
 
 import numpy as np
 
 from app.study.analysis.design import Design
 from app.study.analysis.figures import Figure, finite, missing, percentile, sentence
 from app.study.analysis.headline import Share, few, shares
-from app.study.analysis.intruder import Trials, found_shares
-from app.study.analysis.intruder import figure as found_figure
-from app.study.analysis.intruder import gap as found_gap
 from app.study.analysis.outcome import NOT_ASKED, SKIPPED, Grid
-from app.study.analysis.report import ArmResult, Contrast, DictionaryResult, Point, Stratum
+from app.study.analysis.report import ArmResult, Contrast, DictionaryResult, Point
 from app.study.answers import HIGHEST
-from app.study.intruders import THIRDS
 
 ALONE = "One page alone: it has no interval."
-ONE_CORPUS = "Every page shows both texts in the same shares, so there is no part of the pages to set apart."
 
 
 def figure(share: Share, level: float) -> Figure:
@@ -155,64 +149,3 @@ def contrasts(
             for first, second in combinations(own, 2)
         ]
     return (*against, *found, *of_parts)
-
-
-By = Literal["single token", "frequency", "third", "corpus"]
-
-
-def strata(
-    grids: Mapping[str, Grid],
-    trials: Mapping[str, Trials],
-    design: Design,
-    rng: np.random.Generator,
-    resamples: int,
-) -> tuple[Stratum, ...]:
-    """Trained and random in parts of the pages (single token, frequency, corpus) and of the trials (third of the range)."""
-    found: list[Stratum] = []
-    trained, random = grids.get(design.trained or ""), grids.get(design.random or "")
-    if trained is not None and random is not None:
-        pages: list[tuple[By, str, list[object], list[object]]] = []
-        for by, key in (("single token", "single_token"), ("frequency", "decile"), ("corpus", "corpus")):
-            values = [[getattr(unit, key) for unit in grid.units] for grid in (trained, random)]
-            levels = sorted({value for part in values for value in part if value is not None})
-            pages += [
-                (by, _level(by, value), [one == value for one in values[0]], [one == value for one in values[1]])  # type: ignore[misc]
-                for value in levels
-            ]
-        for by, name, of_trained, of_random in pages:
-            parts = [trained.only(np.array(of_trained, bool)), random.only(np.array(of_random, bool))]
-            found.append(_stratum(by, name, parts, design, rng, resamples))
-    of_trained_trials, of_random_trials = trials.get(design.trained or ""), trials.get(design.random or "")
-    if of_trained_trials is not None and of_random_trials is not None:
-        for place, third in enumerate(THIRDS):
-            both = [of_trained_trials.third(place), of_random_trials.third(place)]
-            if all(part.asked.any() for part in both):
-                t, r = found_shares(both, rng, resamples)
-                level = 1 - design.alpha
-                figures = (found_figure(t, level), found_figure(r, level), found_gap(r, t, level))
-                found.append(Stratum("third", third, "intruder", *figures))
-    return tuple(found)
-
-
-def _level(by: str, value: object) -> str:
-    if by == "single token":
-        return "yes" if value else "no"
-    return str(int(str(value)) + 1) if by == "frequency" else str(value)
-
-
-def _stratum(
-    by: By, name: str, parts: Sequence[Grid], design: Design, rng: np.random.Generator, resamples: int
-) -> Stratum:
-    level = 1 - design.alpha
-    there = [part for part in parts if part.features]
-    made = iter(shares(there, rng, resamples) if there else [])
-    trained, random = (next(made) if part.features else None for part in parts)
-    none = missing("No page of this arm is in this part.")
-    return Stratum(
-        by,
-        name,
-        "page",
-        figure(trained, level) if trained else none,
-        figure(random, level) if random else none,
-        gap(random, trained, level) if trained and random else none,
-    )

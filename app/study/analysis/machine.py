@@ -11,7 +11,7 @@ from app.study.analysis.design import Design
 from app.study.analysis.figures import NORMAL, Figure, finite, missing
 from app.study.analysis.outcome import SKIPPED, Grid
 from app.study.analysis.parts import MachineAgreement
-from app.study.analysis.tables import Row
+from app.study.analysis.tables import Cell, Row
 
 PREFIX = "score_"  # of a machine score's column
 FACTS = (
@@ -30,7 +30,7 @@ def agreement_with_machines(
     if not features:
         return ()
     columns = [name for name in features[0] if name.startswith(PREFIX) or name in FACTS]
-    machine = {(str(row["dictionary"]), int(str(row["feature"]))): row for row in features}
+    machine = {(row["dictionary"], row["feature"]): row for row in features}
     arms = [arm.name for arm in design.arms if arm.kind == "features" and arm.name in grids]
     found = []
     for column in columns:
@@ -43,7 +43,7 @@ def agreement_with_machines(
     return tuple(found)
 
 
-def _pairs(grid: Grid, machine: Mapping[tuple[str, int], Row], column: str) -> Iterable[tuple[float, float]]:
+def _pairs(grid: Grid, machine: Mapping[tuple[Cell, Cell], Row], column: str) -> Iterable[tuple[float, float]]:
     for unit, scores in zip(grid.units, grid.score, strict=True):
         given = scores[scores > SKIPPED]
         if unit.dictionary is not None and unit.feature is not None and len(given):

@@ -30,7 +30,6 @@ class Unit:
     feature: int | None = None
     decile: int | None = None
     single_token: bool | None = None
-    corpus: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,7 +151,6 @@ def _grid(
                 int(feature) if feature is not None else None,
                 of.get("decile"),
                 of.get("single_token"),
-                of.get("corpus"),
             )
         )
     decile = np.array([-1 if unit.decile is None else unit.decile for unit in units], np.int64)

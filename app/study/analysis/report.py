@@ -20,6 +20,7 @@ from app.study.analysis.parts import (
 
 Code = Literal["not-assessable", "retained", "different", "equivalent", "undecided"]
 Scope = Literal["panel", "population"]
+By = Literal["single token", "frequency", "corpus", "third"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ class Sensitivity:
 class Stratum:
     """Shares of interpretable pages, or of intruders found, in a part of the items."""
 
-    by: Literal["single token", "frequency", "third", "corpus"]
+    by: By
     level: str
     task: Literal["page", "intruder"]
     trained: Figure

@@ -14,7 +14,7 @@ from app.errors import UserError
 from app.study.analysis.agreement import agreement
 from app.study.analysis.blinding import blinding
 from app.study.analysis.bootstrap import RESAMPLES
-from app.study.analysis.compare import arm_results, contrasts, dictionary_results, strata
+from app.study.analysis.compare import arm_results, contrasts, dictionary_results
 from app.study.analysis.crossed import crossed_log_odds
 from app.study.analysis.design import Design
 from app.study.analysis.figures import missing
@@ -28,6 +28,7 @@ from app.study.analysis.parts import Blinding, Intruders, RaterQuality
 from app.study.analysis.raters import quality, times
 from app.study.analysis.report import Analysis, Headline, Sensitivity
 from app.study.analysis.sensitivity import others, variants
+from app.study.analysis.strata import strata
 from app.study.analysis.tables import Tables, checked
 from app.study.analysis.verdict import scope_of, verdict
 
@@ -89,7 +90,7 @@ def analyse(
             crossed=crossed_log_odds(grids, design, seed, level) if crossed else None,
             others=others(grids, design, _rng(seed, "others"), resamples),
         ),
-        strata=strata(grids, trials, design, _rng(seed, "strata"), resamples),
+        strata=strata(grids, trials, tables.features, design, _rng(seed, "strata"), resamples),
         pairs=pair_results(rows, design, raters, _rng(seed, "pairs"), resamples),
         intruders=intruders,
         agreement=agreement(rows, grids, raters, level, _rng(seed, "agreement"), resamples),

@@ -124,12 +124,8 @@ def _is_stratum(text: Cell) -> bool:
         return False
     if not isinstance(found, dict):
         return False
-    decile, single, corpus = (found.get(key) for key in ("decile", "single_token", "corpus"))
-    return (
-        (decile is None or (type(decile) is int and 0 <= decile < MOST_STRATA))
-        and isinstance(single, bool | None)
-        and isinstance(corpus, str | None)
-    )
+    decile, single = (found.get(key) for key in ("decile", "single_token"))
+    return (decile is None or (type(decile) is int and 0 <= decile < MOST_STRATA)) and isinstance(single, bool | None)
 
 
 def _arms(items: Iterable[Row]) -> dict[Cell, set[Cell]]:
