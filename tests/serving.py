@@ -62,7 +62,7 @@ def serving(
     *options: str,
     command: Sequence[str] = (),
     cwd: Path = ROOT,
-    seconds: float = 30,
+    seconds: float = 120,
     variables: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[str]:
     """Serve the data folder in a process of its own, yield its base URL once it answers, and end it afterwards.

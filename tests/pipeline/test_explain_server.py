@@ -58,7 +58,7 @@ def url(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             [*command, "--host", "127.0.0.1", "--port", str(port)], stdout=output, stderr=output, env=environment
         )
     try:
-        wait_for(f"http://127.0.0.1:{port}/v1/models", server, log)
+        wait_for(f"http://127.0.0.1:{port}/health", server, log)  # /v1/models fails where there is no cache folder
         yield f"http://127.0.0.1:{port}/v1"
     finally:
         server.terminate()
@@ -79,13 +79,13 @@ def wait_for(address: str, server: "subprocess.Popen[bytes]", log: Path) -> None
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_small_model_explains_and_is_scored(url: str, model_folder: Path, data_folder: Path) -> None:
-    arguments = ("--url", url, "--model", str(model_folder), "--features", "2", "--dictionary", "data-points")
+    arguments = ("--url", url, "--model", str(model_folder), "--features", "1", "--dictionary", "data-points")
     more = ("--data", data_folder, "--concurrency", "1", "--timeout", "600", "--no-null")
     dartboard("explain", *arguments, *more)
     scores = Scores.beside(FeatureStore(data_folder / "features.sqlite"))
     assert scores is not None
     found = scores.explanations(1)
-    assert len(found) == 2
+    assert len(found) == 1
     for one in found.values():
         assert one.text and one.model == str(model_folder)
         assert one.prompt_tokens > 500 > one.completion_tokens > 0
