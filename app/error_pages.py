@@ -52,10 +52,20 @@ class ErrorPage:
 def error_response(request: Request, status: int, message: str, nearest: str | None = None) -> Response:
     """`nearest` is the address of what there is in place of something that was not found."""
     if request.url.path.startswith("/api/"):
-        return JSONResponse({"error": message} | ({"nearest": nearest} if nearest else {}), status)
+        return JSONResponse({"error": message} | ({"nearest": in_api(nearest)} if nearest else {}), status)
+    title = TITLES.get(status, HTTPStatus(status).phrase)
     back = Link(nearest, "Go to the nearest") if nearest else way_back(request)
-    page = ErrorPage(TITLES.get(status, HTTPStatus(status).phrase), message, back)
-    return render(request, "error.html", page, status=status)
+    if status == 422 and request.method == "GET" and request.url.query and back:  # a value in the address
+        title, back = "Not understood", Link(request.url.path, "Go to the page without it")
+    return render(request, "error.html", ErrorPage(title, message, back), status=status)
+
+
+def in_api(address: str) -> str:
+    """Where the API has what a page shows."""
+    path, _, query = address.partition("?")
+    if path.startswith("/api/"):
+        return address
+    return f"/api{path}/features?{query}" if query and path.startswith("/dictionaries/") else f"/api{address}"
 
 
 def way_back(request: Request) -> Link | None:

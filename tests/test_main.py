@@ -98,7 +98,17 @@ class TestErrors:
         response = web.staff().get("/api/dictionaries/none")
         assert response.status_code == 404
         assert "There is no dictionary" in response.json()["error"]
-        assert response.json()["nearest"].startswith("/dictionaries/")
+        assert web.staff().get(response.json()["nearest"]).status_code == 200
+        name = response.json()["nearest"].removeprefix("/api/dictionaries/")
+        for address in (
+            f"/api/dictionaries/{name}/features?page=9999&state=live",
+            f"/api/search?q=the&dictionary={name}&page=999",
+        ):
+            response = web.staff().get(address)
+            assert response.status_code == 404
+            found = web.staff().get(response.json()["nearest"]).json()
+            last = found.get("dictionaries", [found])[0]
+            assert last["page"] == last["pages"]
         assert web.visitor().get("/api/nothing").json() == {"error": "There is no such page; check the address."}
 
     def test_lead_to_what_is_near(self, web: Web) -> None:
@@ -107,6 +117,13 @@ class TestErrors:
         response = client.get(f"/dictionaries/{dictionary.name}/features/99999999")
         assert response.status_code == 404
         assert f'href="/dictionaries/{dictionary.name}/features/{dictionary.m - 1}"' in response.text
+
+    def test_of_a_value_in_the_address_lead_to_the_page_without_it(self, web: Web) -> None:
+        client = web.staff()
+        response = client.get("/compare?at=-1")
+        assert response.status_code == 422
+        assert "<h1>Not understood</h1>" in response.text
+        assert 'class="button" href="/compare"' in response.text
 
     def test_lead_each_to_where_they_may_go(self, web: Web) -> None:
         assert '<a class="button"' not in web.visitor().get("/nothing").text
