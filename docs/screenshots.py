@@ -4,8 +4,8 @@
     python -m docs.screenshots --data data/demo --pages rater results
 
 The data folder's feature store is copied and the studies are new ones: nothing in the folder is touched. Staff's pages show the
-demo's study, a rater's those of docs/pictures.toml, results those of docs/results.toml with simulated raters; what `--pages` leaves
-out keeps its pictures.
+demo's study, a rater's those of docs/pictures.toml, results those of docs/results.toml with simulated raters; a reader's text is
+read by the demo's model, with the dictionaries beside the store. What `--pages` leaves out keeps its pictures.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from typing import Any
 from playwright.sync_api import Browser, Page
 
 from app.store.study import StudyStore
+from docs.reader_pictures import reader_pages
 from tests.rating import answer_by_keyboard, item, keys_for, task, write_by_keyboard
 from tests.serving import ROOT, chromium, dartboard, serving
 from tests.studies import answer
@@ -34,7 +35,9 @@ TALLEST = 1600  # pixels; the rest of a longer page is more of the same
 STUDY = ROOT / "demo" / "STUDY.toml"
 RATED = ROOT / "docs" / "pictures.toml"
 SIMULATED = ROOT / "docs" / "results.toml"
-PAGES = ("rater", "staff", "results")
+PAGES = ("rater", "staff", "reader", "results")
+DICTIONARIES = ("topk-sae", "random-sign")
+STARTED = 120  # seconds within which a server answers
 COMPUTED = 600_000  # milliseconds within which results are there
 RATINGS = 12  # of the demo's study, for its admin page to show some progress
 
@@ -263,13 +266,18 @@ def main() -> None:
     options = parser.parse_args()
     if not (options.data / "features.sqlite").is_file():
         parser.error(f"there is no feature store in {options.data}; build it with `make demo`")
+    reads = "reader" in options.pages
+    if reads and not (options.data / "weights").is_dir():
+        parser.error(f"there are no dictionaries beside the store in {options.data}; build it with `make demo`")
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, chromium() as browser:
         data, empty = Path(scratch) / "data", Path(scratch) / "empty"
         data.mkdir()
         empty.mkdir()
         shutil.copy(options.data / "features.sqlite", data)
-        with serving(data) as base:
+        if reads:
+            shutil.copytree(options.data / "weights", data / "weights")
+        with serving(data, *(["--live"] if reads else []), seconds=STARTED) as base:
             camera = Photographer(browser, base, options.out)
             if "rater" in options.pages:
                 rated = name_in(RATED)
@@ -283,13 +291,15 @@ def main() -> None:
                 study = name_in(options.study)
                 dartboard("study", "new", options.study, "--data", data)
                 rate_some(camera, camera.person(link(base, "study", "invite", study, "--data", data)))
-                staff_pages(camera, staff, "topk-sae", "random-sign", study)
+                staff_pages(camera, staff, *DICTIONARIES, study)
+            if reads:
+                reader_pages(camera, staff, *DICTIONARIES)
             if "results" in options.pages:
                 before = some_ratings(data)
                 dartboard("study", "simulate", SIMULATED, "--raters", "12", "--data", data)
                 results_pages(camera, staff, before, f"simulated-{name_in(SIMULATED)}")
         if "staff" in options.pages:
-            with serving(empty) as base:
+            with serving(empty, seconds=STARTED) as base:
                 Photographer(browser, base, options.out).take("empty", "/")
 
 
