@@ -336,6 +336,8 @@ def test_machine_scores_go_with_what_raters_say_arm_by_arm() -> None:
         assert figure.value is not None and figure.low is not None and figure.high is not None
         assert 0.9 < figure.low < figure.value < figure.high
     assert abs(found["second_stability", "points"].value or 1) < 0.9
+    both = [{**row, "score_second_stability": 0.1} for row in scored().features]
+    assert [one.measure for one in analysed(replace(scored(), features=both)).machine].count("second_stability") == 4
     hostile = [{**row, "feature": "x", "score_words": "many"} for row in scored().features]
     assert analysed(replace(scored(), features=hostile)).machine == ()
 
@@ -420,6 +422,7 @@ def test_a_library_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.slow
 def test_the_crossed_model_finds_the_order_of_the_arms() -> None:
+    pytest.importorskip("numpyro", reason="the extra `crossed` is not installed")
     tables = study(40)
     assert tables.protocol is not None
     design = Design.of(tables.protocol)

@@ -8,23 +8,27 @@ import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import mean
 
 import pytest
 from httpx import Response
+from scipy.stats import spearmanr
 from starlette.testclient import TestClient
 
 from app.errors import Conflict
 from app.exported import read_export
 from app.results.compute import compute, read
+from app.store.features import FeatureStore
 from app.store.study import StudyStore
 from app.study.analysis.run import analyse
 from app.study.answers import PageAnswer, PairAnswer
 from app.study.frozen import FrozenStudy
 from app.study.protocol import Protocol
 from app.tables import write_folder
+from tests.serving import ROOT, dartboard
 from tests.studies import answer, frozen_study, with_key_swapped
 from tests.test_cli import ok, refused
-from tests.web import Web, message, serve_frozen
+from tests.web import Web, message, serve, serve_frozen
 
 PARTS = ("charts/arms.json", "charts/criteria.json?light=true", "data/arms.csv", "data/pages.csv", "tables/pages")
 FILES = ("report.html", "report.zip")
@@ -150,16 +154,55 @@ def test_after_the_reveal_the_page_says_what_the_export_gives(web: Web) -> None:
     assert "<progress" in staff.get("/results/small").text, "what was erased is out of the results"
 
 
-def settled(staff: TestClient) -> Response:
+def settled(staff: TestClient, name: str = "small", seconds: int = 90) -> Response:
     """The page once the results are computed."""
-    give_up = time.monotonic() + 90
+    give_up = time.monotonic() + seconds
     while True:
-        page = staff.get("/results/small")
+        page = staff.get(f"/results/{name}")
         assert page.status_code == 200, page.text
         if "<progress" not in page.text:
             return page
         assert time.monotonic() < give_up
         threading.Event().wait(0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_machine_scores_stand_beside_what_people_said(small_store: Path, data_folder: Path, tmp_path: Path) -> None:
+    """A real file of scores, a study of the same store: the page says for each arm how far they agree, and so does the export."""
+    plan = tmp_path / "STUDY.toml"
+    plan.write_text(
+        (ROOT / "tests" / "small-study.toml").read_text("utf-8").replace("features = 3", "features = 12"), "utf-8"
+    )
+    dartboard("scores", "--no-embedder", "--data", data_folder)
+    dartboard("study", "simulate", plan, "--data", data_folder)
+    name = "simulated-small"
+    with serve(small_store, data_folder) as web:
+        page = settled(web.staff("analyst"), name, 600)
+        told = list(csv.DictReader(io.StringIO(web.staff("analyst").get(f"/results/{name}/data/machine.csv").text)))
+        web.app.state.computing.close()
+        store = FeatureStore(data_folder / "features.sqlite")
+        write_folder(web.study, name, tmp_path / "out", "csv", features=store)
+        store.close()
+    found = {(row["measure"], row["arm"]): row for row in told}
+    assert len(found) == len(told)
+    assert {arm for _, arm in found} == {"all", "trained", "random"}
+    assert {"peak_entropy", "token_auroc", "window_auroc", "abstractness"} <= {measure for measure, _ in found}
+    with (tmp_path / "out" / "features.csv").open(encoding="utf-8", newline="") as file:
+        auroc = {(row["dictionary"], row["feature"]): row["score_token_auroc"] for row in csv.DictReader(file)}
+    scores: dict[tuple[str, str], list[int]] = {}
+    with (tmp_path / "out" / "ratings.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            first = row["task"] == "page-score" and row["purpose"] == "main" and row["repeat"] == "0"
+            if first and row["arm"] == "trained" and row["value"]:
+                scores.setdefault((row["dictionary"], row["feature"]), []).append(int(row["value"]))
+    pairs = [(mean(own), float(auroc[feature])) for feature, own in scores.items() if auroc[feature]]
+    trained = found["token_auroc", "trained"]
+    assert float(trained["correlation"]) == pytest.approx(spearmanr(*zip(*pairs, strict=True)).statistic)
+    assert float(trained["correlation_low"]) < float(trained["correlation"]) < float(trained["correlation_high"])
+    assert int(trained["correlation_n"]) == len(pairs) >= 8
+    section = page.text.partition('id="machine"')[2].partition("<section")[0]
+    assert "token_auroc" in section and "/data/machine.csv" in section
 
 
 @pytest.mark.slow

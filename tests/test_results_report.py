@@ -14,6 +14,7 @@ import pytest
 
 from app.render import environment, template_variables
 from app.results import specs
+from app.results.achieved import TURNS, achieved
 from app.results.build import Check, Circumstances, report
 from app.results.figures import picture
 from app.results.files import Files, files
@@ -35,11 +36,13 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def reported(tables: Tables) -> Report:
-    """A report without its power, which is simulated for seconds."""
-    protocol = tables.protocol or study().protocol
+    return report(analysed(tables), powerless(tables.protocol or study().protocol), AROUND)
+
+
+def powerless(protocol: Protocol | None) -> Protocol:
+    """The protocol without the tasks whose power is simulated for seconds."""
     assert protocol is not None
-    few = protocol.model_copy(update={"tasks": protocol.tasks.model_copy(update={"page": None, "intruder": None})})
-    return report(analysed(tables), few, AROUND)
+    return protocol.model_copy(update={"tasks": protocol.tasks.model_copy(update={"page": None, "intruder": None})})
 
 
 @cache
@@ -140,6 +143,13 @@ def test_every_figure_of_the_analysis_stands_in_the_report() -> None:
     elsewhere = [figure for figure in figures_of(analysis) if figure not in in_tables]
     assert all(estimate(figure, forms[figure]) in sentences for figure in elsewhere)
     assert {"corpus", "third"} <= {row[0] for table in found.tables() if table.name == "strata" for row in table.rows}
+
+
+def test_power_says_where_raters_took_turns() -> None:
+    panel, protocol = analysed(study()), powerless(study().protocol)
+    crowd = replace(panel, scope="population")
+    said = [achieved(analysis, protocol, lambda share: None).warnings for analysis in (panel, crowd)]
+    assert said == [(), (TURNS,)]
 
 
 def test_points_lead_to_their_features() -> None:

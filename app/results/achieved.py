@@ -10,6 +10,10 @@ from app.study.analysis.report import Analysis
 from app.study.protocol import Protocol
 
 SUPPOSED = "if 50%, 50% and 12% of the trained, random and null pages are interpretable"
+TURNS = (
+    "Raters took turns, and the simulation takes those of one page for the panel that rated all: a claim for raters at large, "
+    "whose intervals are wider, has less power than the figures of pages say."
+)
 Tell = Callable[[float], None]  # the share that is done
 
 
@@ -32,7 +36,8 @@ def achieved(analysis: Analysis, protocol: Protocol, tell: Tell) -> Section:
         f"{SUPPOSED}. The "
         "figure is of the design, with the pages and raters that there are; the ratings' own values do not enter."
     )
-    return Section("power", "Power achieved", (text,), tables=(table,))
+    few = protocol.raters_per_item < power.CROWD and analysis.scope == "population"
+    return Section("power", "Power achieved", (text,), tables=(table,), warnings=(TURNS,) if few else ())
 
 
 Row = tuple[str, str, float | None, float | None]

@@ -30,7 +30,9 @@ QUICK: dict[Run, int] = {
 
 
 ROW = re.compile(r"^\| (?P<what>[^|]+) \| (?P<value>-?[\d.]+) \| [^|]+ \| (?P<replicates>[\d,]+) \|", re.MULTILINE)
-SHOWN = {row["what"]: row for row in ROW.finditer((ROOT / "docs" / "simulation.md").read_text("utf-8"))}
+PAGE = (ROOT / "docs" / "simulation.md").read_text("utf-8")
+SHOWN = {row["what"]: row for row in ROW.finditer(PAGE)}
+STALE = 0.005  # by which libraries may move a share; the page is to be made anew where one moves further
 
 
 @pytest.mark.parametrize("run", QUICK, ids=lambda run: run.__name__)
@@ -42,13 +44,14 @@ def test_a_few_replicates_are_near_the_band(run: Run) -> None:
 
 
 def test_the_page_shows_full_runs() -> None:
-    assert len(SHOWN) >= 40
-    assert min(int(row["replicates"].replace(",", "")) for row in SHOWN.values()) >= 200
-    assert "none outside of its band" in (ROOT / "docs" / "simulation.md").read_text("utf-8")
+    assert min(int(row["replicates"].replace(",", "")) for row in SHOWN.values()) >= 1000
+    assert f"{len(SHOWN)} checks, none outside of its band" in PAGE
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.__name__)
 def test_all_replicates_are_within_the_band(run: Run) -> None:
+    """And they are what the page shows."""
     for check in timed(run, FULL, seed=0):
         assert check.holds(), check
+        assert float(SHOWN[check.what]["value"]) == pytest.approx(check.value, abs=STALE), check

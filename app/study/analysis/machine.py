@@ -14,12 +14,7 @@ from app.study.analysis.parts import MachineAgreement
 from app.study.analysis.tables import Cell, Row
 
 PREFIX = "score_"  # of a machine score's column
-FACTS = (
-    "frequency",
-    "peak_entropy",
-    "decile_slope",
-    "second_stability",
-)  # facts of a feature that are as good as scores
+FACTS = ("frequency", "peak_entropy", "decile_slope", "second_stability")  # as good as scores, where there are none
 LEAST = 5  # features
 
 
@@ -29,7 +24,8 @@ def agreement_with_machines(
     """Every measure of the features table against the mean human score, in all arms with features and in each."""
     if not features:
         return ()
-    columns = [name for name in features[0] if name.startswith(PREFIX) or name in FACTS]
+    facts = [name for name in FACTS if f"{PREFIX}{name}" not in features[0]]
+    columns = [name for name in features[0] if name.startswith(PREFIX) or name in facts]
     machine = {(row["dictionary"], row["feature"]): row for row in features}
     arms = [arm.name for arm in design.arms if arm.kind == "features" and arm.name in grids]
     found = []
