@@ -116,8 +116,11 @@ def _out_of_memory(error: Exception) -> bool:
 
 def _build(run: Run, to: Export | None = None, weights: bool = False) -> None:
     sites = []
-    for members in groups(run.plan.config.sites):
-        group = Group(run, members)
+    waiting = [Group(run, members) for members in groups(run.plan.config.sites)]
+    for group in waiting:
+        group.check()
+    while waiting:
+        group = waiting.pop(0)
         group.make()
         group.stream()
         group.finish()
@@ -126,7 +129,7 @@ def _build(run: Run, to: Export | None = None, weights: bool = False) -> None:
         if weights:
             places = {config.name: group.place(config).finished for _, config in group.dictionaries()}
             keep_weights(weights_folder(run.data, run.plan.key), places)
-        sites += [_published(group, site) for site in members]
+        sites += [_published(group, site) for site in group.sites]
     order = [site.name for site in run.plan.config.sites]
     sites.sort(key=lambda site: order.index(site.config.name))
     count = sum(len(site.dictionaries) for site in sites)

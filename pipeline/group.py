@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.config import AnyDictionary, DictionaryConfig, SiteConfig, TrainedConfig
+from pipeline.config import AnyDictionary, DictionaryConfig, FileConfig, MadeConfig, SiteConfig, TrainedConfig
 from pipeline.corpus import Contexts, draw_contexts, load_contexts
 from pipeline.dictionaries import Dictionary
 from pipeline.drift import Drifting, drift
@@ -28,8 +28,8 @@ from pipeline.gguf import plain_model
 from pipeline.hashing import derive, fingerprint
 from pipeline.hits import Keep
 from pipeline.kept import Kept, Manifest, shard_path, write_shard
-from pipeline.make import Ground, make, make_trained, trained_together
-from pipeline.model import check_layer, load_tokenizer, special_tokens
+from pipeline.make import Ground, check_size, make, make_trained, read_file, trained_together
+from pipeline.model import check_layer, load_tokenizer, model_width, special_tokens
 from pipeline.passes import Parts, piece, run_pass
 from pipeline.plan import Plan, needs_kept
 from pipeline.progress import Stages
@@ -196,12 +196,22 @@ class Group:
     def dictionaries(self) -> list[tuple[SiteConfig, AnyDictionary]]:
         return [(site, config) for site in self.sites for config in self.run.plan.config.of(site)]
 
+    def check(self) -> None:
+        """Read the dictionaries that come from files, and refuse what can be refused before the text is read."""
+        d = model_width(self.model)
+        for site, config in self.dictionaries():
+            check_size(config, d)
+            if isinstance(config, FileConfig) and not self.place(config).directions.is_file():
+                with self.run.stages.stage(f"{config.name}: read"):
+                    source = self.run.plan.config.model(site.model).source
+                    read_file(config, site, source, d).save(self.place(config).directions)
+
     def make(self) -> None:
         """Make every dictionary that is not made yet."""
         for site in self.sites:
             left = [entry for entry in self.run.plan.config.of(site) if not self.place(entry).directions.is_file()]
             for config in left:
-                if not isinstance(config, TrainedConfig):
+                if isinstance(config, MadeConfig):
                     make(config, self._ground(site)).save(self.place(config).directions)
             for configs in trained_together([config for config in left if isinstance(config, TrainedConfig)]):
                 places = [self.place(config) for config in configs]
@@ -289,7 +299,7 @@ class Group:
             fit = FITS.get(config.decoder) if first else None
             if fit != "scale":
                 dictionary = replace(dictionary, decoder=None)  # of no use in the pass
-            entries.append(Streamed(dictionary, self.keep(site), fit))
+            entries.append(Streamed(dictionary, self.keep(site), fit, config.name))
         mean = torch.from_numpy(statistics.mean)
         return StreamedSite(site.name, site.layer, self.mask(site), mean, statistics.spread, tuple(entries))
 

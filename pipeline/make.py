@@ -44,21 +44,22 @@ class Ground:
         return torch.from_numpy(self.statistics.mean)
 
 
-def make(config: MadeConfig | FileConfig, ground: Ground) -> Dictionary:
-    """The dictionary, its decoder still to be fitted or, if tied, to be scaled. Raises UserError where it can't be made here."""
-    if isinstance(config, FileConfig):
-        return _read(config, ground)
-    d = len(ground.mean)
+def check_size(config: DictionaryConfig, d: int) -> None:
+    """Raises UserError where more features are to fire than there are, among activations of width d."""
     m, k = config.size(d), config.k or 0
-    if k > m and config.rule != "relu":
+    if isinstance(config, MadeConfig) and k > m and config.rule != "relu":
         raise UserError(f"dictionary {config.name!r}: k = {k} is more than its m = {m} features; lower k or raise m.")
-    seed = _seed(config)
+
+
+def make(config: MadeConfig, ground: Ground) -> Dictionary:
+    """The dictionary, its decoder still to be fitted or, if tied, to be scaled. Raises UserError where it can't be made here."""
     with ground.stages.stage(f"{config.name}: directions"):
-        return _draw(config, ground, m, seed)
+        return _draw(config, ground)
 
 
-def _draw(config: MadeConfig, ground: Ground, m: int, seed: int) -> Dictionary:
+def _draw(config: MadeConfig, ground: Ground) -> Dictionary:
     mean, x = ground.mean, ground.fitting()
+    m, seed = config.size(len(mean)), _seed(config)
     notes: list[str] = []
     rows = directions(config, m, x, mean, seed, lambda which: matrix(ground.model, which), notes.append)
     made = Dictionary(
@@ -77,10 +78,10 @@ def _draw(config: MadeConfig, ground: Ground, m: int, seed: int) -> Dictionary:
     return batch_topk_threshold(made, x) if config.rule == "batch-topk" else made
 
 
-def _read(config: FileConfig, ground: Ground) -> Dictionary:
-    with ground.stages.stage(f"{config.name}: read"):
-        dictionary = formats.read(Path(config.source), config.format, config.scale)
-        formats.check_site(dictionary, len(ground.mean), ground.model.source, ground.site.layer)
+def read_file(config: FileConfig, site: SiteConfig, source: str, d: int) -> Dictionary:
+    """A dictionary from disk, for a site of width d of the model from `source`. Raises UserError where it is of no use there."""
+    dictionary = formats.read(Path(config.source), config.format, config.scale)
+    formats.check_site(dictionary, d, source, site.layer)
     return dictionary
 
 

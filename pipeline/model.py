@@ -8,9 +8,11 @@ import contextlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from app.errors import NotFound, UserError
@@ -71,6 +73,11 @@ class OutputHead:
 def check_layer(config: ModelConfig, layer: int) -> None:
     """Raises UserError where the model has no such layer; reads its configuration only."""
     _check_depth(config, layer, _architecture(config).get_text_config().num_hidden_layers)
+
+
+def model_width(config: ModelConfig) -> int:
+    """The width of the model's residual stream; reads its configuration only."""
+    return int(_architecture(config).get_text_config().hidden_size)
 
 
 def load_tokenizer(config: ModelConfig) -> Any:
@@ -174,11 +181,17 @@ def load_pretrained(config: ModelConfig, auto: Any, options: dict[str, Any]) -> 
     try:
         with contextlib.redirect_stderr(io.StringIO()):
             return auto.from_pretrained(folder, **options)
+    except (SafetensorError, UnpicklingError, EOFError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "PytorchStreamReader" not in str(error):
+            raise
+        raise UserError(
+            f"model {config.name!r}: a file of weights in {config.source!r} is not whole ({_reason(error)}); "
+            "copy or download the model again."
+        ) from error
     except (OSError, ValueError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise NotFound(
             f"model {config.name!r}: {config.source!r} can't be loaded; give a folder, or a name that is in reach. "
-            f"transformers says: {reason}"
+            f"transformers says: {_reason(error)}."
         ) from error
 
 
@@ -187,8 +200,14 @@ def _load(config: ModelConfig) -> Any:
 
     if config.weights == "step-0":
         return initialised(_architecture(config), config)
-    options = {"dtype": getattr(torch, config.dtype), "output_loading_info": True}
+    # Told of mismatched tensors rather than stopped by them: what stops it names none.
+    options = {"dtype": getattr(torch, config.dtype), "output_loading_info": True, "ignore_mismatched_sizes": True}
     model, report = load_pretrained(config, AutoModelForCausalLM, options)
+    for name, found, expected in sorted(report["mismatched_keys"]):
+        raise UserError(
+            f"model {config.name!r}: tensor {name} has shape {list(found)}, but its config.json asks for {list(expected)}; "
+            "the two belong to different models."
+        )
     if report["missing_keys"]:
         missing = ", ".join(sorted(report["missing_keys"])[:3])
         raise UserError(
@@ -206,6 +225,13 @@ def _finished(model: Any, config: ModelConfig, device: str) -> Any:
             )
     apply_controls(model, config)
     return model.eval().to(device)
+
+
+def _reason(error: Exception) -> str:
+    """The first sentence of what a library says: its first line, or all of them where that only announces the others."""
+    lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
+    said = " ".join(lines) if lines[0].endswith(":") else lines[0]
+    return said.partition(". ")[0].rstrip(".")
 
 
 def _architecture(config: ModelConfig) -> Any:

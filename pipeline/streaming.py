@@ -81,6 +81,7 @@ class Streamed:
     dictionary: Dictionary
     keep: Keep
     fit: Fit
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,7 @@ class _SiteState:
         rows = Rows.of(activations, allowed, shard.first)
         fit = torch.from_numpy(~self.work.held_out[rows.context]) if shard.number in self.work.fit_shards else None
         for state in self.dictionaries:
-            codes = state.entry.dictionary.encode(rows.x, self.work.precision)
+            codes = state.encode(rows.x, self.work.precision)
             state.accumulator.absorb(codes, rows.context, rows.position, self.work.document)
             if fit is not None and bool(fit.any()):
                 state.fit(shard.number, codes.take(fit), rows.x.cpu()[fit] - self.site.mean)
@@ -186,12 +187,26 @@ class _SiteState:
 class _DictionaryState:
     def __init__(self, entry: Streamed, site: StreamedSite) -> None:
         self.entry = entry
+        self.layer = site.layer
         self.unit = site.spread**2 * 2.0**-MOMENT_BITS
         self.accumulator = Accumulator(entry.dictionary.m, entry.keep, entry.dictionary.signed)
         self.moment: NDArray[np.int64] | None = None
         self.scale: tuple[int, int] | None = None
         self.fitting: dict[int, Codes] = {}
         self.codes: dict[int, Codes] = {}
+
+    def encode(self, x: Tensor, precision: Precision) -> Codes:
+        """Raises UserError where a product with the activations is beyond what a float holds."""
+        try:
+            codes = self.entry.dictionary.encode(x, precision)
+            if bool(codes.value.isfinite().all()):
+                return codes
+        except FloatingPointError:
+            pass
+        raise UserError(
+            f"dictionary {self.entry.name!r} gives NaN or infinite values at layer {self.layer}, though its weights and the "
+            "activations are finite: their products are too large; use another layer, or scale its weights down."
+        )
 
     def fit(self, shard: int, codes: Codes, x: Tensor) -> None:
         if self.entry.fit == "moment":

@@ -21,6 +21,7 @@ from app.store.features import Feature, FeatureStore
 from pipeline.build import Workers
 from pipeline.plan import make_plan
 from tests.pipeline.conftest import write_build_file
+from tests.pipeline.format_rules import CASES
 from tests.serving import ROOT, command_line
 
 
@@ -346,6 +347,17 @@ def test_a_mistake_is_one_sentence(old: str, new: str, message: str, module_buil
         build_here(wrong, tmp_path / "data")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "data" / "features.sqlite").exists()
+
+
+def test_a_dictionary_for_another_site_is_refused_before_the_text_is_read(
+    module_build_file: Path, tmp_path: Path
+) -> None:
+    source = CASES["saelens topk"].write(tmp_path / "blocks.1.hook_resid_post")
+    added = f'[[dictionary]]\nname = "file"\nkind = "file"\nsource = "{source}"\n[pages]'
+    wrong = write(tmp_path / "W.toml", module_build_file, ("[pages]", added))
+    with pytest.raises(UserError, match=r"reads activations of width \d+, but this site's have 32"):
+        build_here(wrong, tmp_path / "data")
+    assert not list((tmp_path / "data").rglob("contexts.json"))
 
 
 def test_places_that_cannot_be_written(module_build_file: Path, tmp_path: Path) -> None:

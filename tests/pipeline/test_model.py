@@ -1,8 +1,11 @@
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from app.errors import NotFound, UserError
@@ -68,6 +71,32 @@ def test_weights_that_lack_tensors_are_refused(tiny_model: Path, tmp_path: Path)
     whole.save_pretrained(tmp_path, state_dict=weights)
     with pytest.raises(UserError, match="lacks 3 tensors"):
         load_site_model(ModelConfig(name="tiny", source=str(tmp_path)), [1])
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
+def test_weights_that_were_cut_short(suffix: str, tiny_model: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_model, tmp_path, dirs_exist_ok=True)
+    whole = tmp_path / "model.safetensors"
+    if suffix == "bin":
+        torch.save(load_file(whole), tmp_path / "pytorch_model.bin")
+        whole.unlink()
+    (path,) = [path for path in tmp_path.iterdir() if path.name.startswith(("model.", "pytorch_model."))]
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(
+        UserError, match=r"weights in .* is not whole \(.*\); copy or download the model again"
+    ) as caught:
+        load_site_model(ModelConfig(name="tiny", source=str(tmp_path)), [0])
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_of_another_shape_than_the_configuration_says(tiny_model: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_model, tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / "config.json").read_text("utf-8"))
+    (tmp_path / "config.json").write_text(json.dumps({**config, "intermediate_size": 96}), "utf-8")
+    with pytest.raises(
+        UserError, match=r"tensor .*down_proj.weight has shape \[32, 64\], but its config.json asks for"
+    ):
+        load_site_model(ModelConfig(name="tiny", source=str(tmp_path)), [0])
 
 
 def test_special_tokens(tiny_tokenizer: PreTrainedTokenizerFast) -> None:

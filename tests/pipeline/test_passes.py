@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 import torch
 
+from app.errors import UserError
 from pipeline import hits, passes
-from pipeline.dictionaries import Codes
+from pipeline.dictionaries import Codes, Dictionary
+from pipeline.dictionaries.rules import Rule
+from pipeline.engines.local import Local
 from pipeline.hits import Accumulator, Keep, Summary
 from pipeline.passes import Parts, merge_parts
-from pipeline.sample import SHARD_CONTEXTS, Layout
-from pipeline.streaming import DictionaryPart, SitePart
+from pipeline.sample import SHARD_CONTEXTS, Layout, Mask
+from pipeline.streaming import DictionaryPart, FromDisk, Pass, Shard, SitePart, Streamed, StreamedSite, stream
 from tests.pipeline.test_hits import same
 
 M = 600  # more than a block
@@ -43,6 +46,19 @@ def parts(tmp_path: Path) -> Parts:
 
 def whole() -> Summary:
     return hits.merge([shard_part(shard)[0].dictionaries[0].summary for shard in range(SHARDS)], KEEP)
+
+
+@pytest.mark.parametrize("rule", ["topk", "relu"])
+def test_products_that_no_float_holds_are_a_sentence(rule: Rule) -> None:
+    large = Dictionary("file", rule, torch.full((8, 4), 3e38), torch.zeros(8), None, torch.zeros(4), k=2)
+    site = StreamedSite(
+        "here", 3, Mask(frozenset(), np.inf), torch.zeros(4), 1.0, (Streamed(large, KEEP, None, "large"),)
+    )
+    none = frozenset[int]()
+    job = Pass(FromDisk(Path("none")), (site,), "float32", np.zeros(2, np.int32), np.zeros(2, bool), none, none)
+    shard = Shard(0, 0, np.zeros((2, 8), np.int32), {3: torch.full((16, 4), 1e3)})
+    with pytest.raises(UserError, match="dictionary 'large' gives NaN or infinite values at layer 3"):
+        stream(Local(1).share(job), (shard,))
 
 
 def test_what_no_part_covers_is_left(parts: Parts) -> None:
