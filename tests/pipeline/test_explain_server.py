@@ -52,7 +52,11 @@ def url(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "--dtype",
         "float32",
     ]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    environment = {
+        **os.environ,
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+    }  # threads that wait for each other crawl
     with log.open("wb") as output:
         server = subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--port", str(port)], stdout=output, stderr=output, env=environment
