@@ -52,11 +52,8 @@ def url(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "--dtype",
         "float32",
     ]
-    environment = {
-        **os.environ,
-        "HF_HUB_OFFLINE": "1",
-        "OMP_NUM_THREADS": "1",
-    }  # threads that wait for each other crawl
+    alone = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}  # on a busy machine, threads that wait for each other crawl
+    environment = {**os.environ, **alone}
     with log.open("wb") as output:
         server = subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--port", str(port)], stdout=output, stderr=output, env=environment
