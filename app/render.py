@@ -1,17 +1,17 @@
-"""Pages from templates: the Jinja environment, page or fragment, static addresses, and the fast path for token rows.
+"""Pages from templates: the Jinja environment, page or fragment, moulds for pages that must be fast, static addresses, token rows.
 
 A route builds a frozen dataclass and calls `render(request, "browse/feature.html", context)`. The fields of that
-dataclass are all that the template can see, beside the environment's own helpers: `asset`, `token_row` and the filters.
+dataclass are all that the template can see, beside the environment's own helpers: `asset`, `slot`, `token_row` and the filters.
 A template that has a block named `fragment` answers an htmx request with that block alone.
 """
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
-from sys import intern
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -41,9 +41,8 @@ SIGNS = {  # what shows nothing, or turns the order of what follows it
     **{code: f"⟨{code:04X}⟩" for code in (0xAD, 0x61C, 0x180E, 0x200B, 0xFEFF)},
     **str.maketrans({"\n": "↵\n", "\t": "⇥\t"}),
 }
-MARKED = ("", "<i>", "<i class=l2>", "<i class=l3>", "<i class=l4>")  # tags of a row's tokens, by level
-PEAK = ("<b class=l0>", "<b>", "<b class=l2>", "<b class=l3>", "<b class=l4>")
-SEAM = "¤"  # between tokens that are shown at once; a text that has one is shown token by token
+SLOT = secrets.token_hex(8)  # stands around a slot's name; no text can hold it, by chance or on purpose
+DIGITS = [f"#.{digits}g" for digits in range(16)]  # formats of `figure`
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -72,6 +71,33 @@ def render_blocks(template: str, context: object, *names: str) -> tuple[Markup, 
     found = environment().get_template(template)
     variables = template_variables(context)
     return tuple(Markup("".join(found.blocks[name](found.new_context(variables)))) for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class Mould:
+    """A page rendered once with slots in it, for pages that differ in a few texts: a thousand a second are filled, not rendered."""
+
+    text: str  # as the operator % takes it
+
+    def fill(self, texts: Mapping[str, object]) -> Markup:
+        """The page with a text in each slot, escaped unless it is markup."""
+        safe = {name: text if isinstance(text, Markup | int) else escape(text) for name, text in texts.items()}
+        return Markup(self.text % safe)
+
+
+def mould(template: str, context: object, block: str | None = None) -> Mould:
+    """The mould of a template, or of a block of it; `{{ slot("name") }}` is where a text will stand.
+
+    The template sees the context alone, so whatever it decides on belongs there; what only stands in the page is a slot's.
+    """
+    found = environment().get_template(template)
+    parts = found.root_render_func if block is None else found.blocks[block]
+    html = "".join(parts(found.new_context(template_variables(context))))
+    return Mould(re.sub(f"{SLOT}(\\w+){SLOT}", r"%(\1)s", html.replace("%", "%%")))
+
+
+def slot(name: str) -> Markup:
+    return Markup(f"{SLOT}{name}{SLOT}")
 
 
 def render_text(template: str, context: object) -> str:
@@ -115,7 +141,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"asset": asset, "inside": inside, "token_row": token_row}
+    environment.globals |= {"asset": asset, "inside": inside, "slot": slot, "token_row": token_row}
     environment.filters |= {"percent": percent, "share": share, "figure": figure, "whole": whole}
     environment.filters |= {"visible": visible, "commands": commands}
     return environment
@@ -186,89 +212,6 @@ def shown(text: str) -> str:
     return text.translate(SIGNS)
 
 
-def peak_row(
-    tokens: Sequence[str],
-    marks: Iterable[tuple[int, int]],
-    peak: int,
-    numbers: Mapping[int, str] | None = None,
-    found: Collection[int] = (),
-) -> tuple[str, str]:
-    """A context as the HTML of two halves, the second of which begins with the peak; a line break is a `br`.
-
-    tokens: as `html_tokens` gives them; marks: ascending (position, level 1–4) of the tokens that fire, the peak and those
-    `found` by a search among them, with level 0 where they do not; numbers: by position, what stands behind a marked token.
-    As `token_row`, in fewer bytes: `i` is a marked token, `b` the peak.
-    """
-    parts: list[str] = []
-    done = 0
-    before_peak = 0  # parts
-    for position, level in marks:
-        token = tokens[position]
-        word = token.lstrip(" ")
-        if word is token:
-            parts.append("".join(tokens[done:position]))
-        elif word:
-            parts.append("".join(tokens[done:position]) + token[: -len(word)])
-        else:
-            parts.append("".join(tokens[done:position]))
-            word = SPACE_SIGN * len(token)
-        if position in found:
-            word = f"<mark>{word}</mark>"
-        if position == peak:
-            before_peak = len(parts)
-            word = f"{PEAK[level]}{word}</b>"
-        elif level:
-            word = f"{MARKED[level]}{word}</i>"
-        parts.append(word)
-        if numbers and position in numbers:
-            parts.append(f"<sub>{numbers[position]}</sub>")
-        done = position + 1
-    parts.append("".join(tokens[done:]))
-    return "".join(parts[:before_peak]), "".join(parts[before_peak:])
-
-
-def html_tokens(tokens: Sequence[str]) -> list[str]:
-    """Tokens as HTML for between two tags, each on one line but for its `br`: all at once, since there are many."""
-    text = SEAM.join(tokens)
-    if text.count(SEAM) >= len(tokens):
-        return [_line(token) for token in tokens]
-    return list(map(intern, _line(text).split(SEAM)))  # a vocabulary is small, and they are kept
-
-
-def _line(text: str) -> str:
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    if text.isprintable():
-        return text
-    text = text.replace("\n", "↵<br>").replace("\t", "⇥")
-    # A no-break space is common, and harmless; whatever else cannot be printed gets a sign.
-    return text if text.replace("\xa0", " ").isprintable() else shown(text)
-
-
-@dataclass(frozen=True, slots=True)
-class RowHtml:
-    """What a row of `context_row` says, all of it plain text but the two halves of `peak_row`."""
-
-    anchor: str  # an id of the page's own making
-    value: float
-    figure: str
-    activations: str  # base64
-    wide: bool  # positions take two bytes
-    left: str
-    right: str
-    about: str
-    faded: bool
-
-
-def context_row(row: RowHtml) -> Markup:
-    """One context as an item of a list: a line aligned at its peak, which opens in place (by its own address, or by rows.js)."""
-    kind = " class=again" if row.faded else ""
-    return Markup(
-        f"<li id={row.anchor}{kind} data-{'w' if row.wide else 'a'}={row.activations} data-v={row.value:.6g}>"
-        f"<a href=#{row.anchor}>{row.figure}</a><p><span><span>{row.left}</span></span><span>{row.right}</span></p>"
-        f"<small>{_line(row.about)}</small></li>\n"
-    )
-
-
 def commands(text: str) -> Markup:
     """A message escaped, with what stands between backticks set as code."""
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(visible(text))))
@@ -289,9 +232,13 @@ def figure(value: float | None, digits: int = 3) -> str:
     """A number to `digits` significant digits, with powers of ten only where it would be long; zero is 0."""
     if value is None:
         return NONE
-    mantissa, _, exponent = f"{value:#.{digits}g}".partition("e") if value else ("0", "", "")
-    power = f"×10{str(int(exponent)).translate(SUPERSCRIPT)}" if exponent else ""
-    return mantissa.removesuffix(".").replace("-", "−") + power
+    text = format(value, DIGITS[digits]) if value else "0"
+    if "e" in text:
+        mantissa, _, exponent = text.partition("e")
+        text = f"{mantissa.removesuffix('.')}×10{str(int(exponent)).translate(SUPERSCRIPT)}"
+    elif text.endswith("."):
+        text = text[:-1]
+    return text.replace("-", "−") if value < 0 else text
 
 
 def whole(value: int | None) -> str:

@@ -164,6 +164,22 @@ def test_a_name_that_the_context_does_not_declare_is_an_error(templates):
         r.render(request(), "text.jinja", Context("x"))
 
 
+def test_what_is_put_into_a_mould_is_escaped_unless_it_is_markup(monkeypatch):
+    page = (
+        '<p title="{{ name }} 100%">{{ slot("text") }}, {{ slot("text") }}</p>{{ slot("html") }}%s{{ slot("number") }}'
+    )
+    environment = r.environment().overlay(loader=DictLoader({"page.html": page}))
+    monkeypatch.setattr(r, "environment", lambda: environment)
+    hostile, safe = "<i>%(text)s\"'&", "&lt;i&gt;%(text)s&#34;&#39;&amp;"
+    filled = r.mould("page.html", Context(hostile)).fill({"text": hostile, "html": Markup("<b>%s</b>"), "number": 5})
+    assert filled == f'<p title="{safe} 100%">{safe}, {safe}</p><b>%s</b>%s5'
+
+
+def test_a_slot_without_a_text_is_an_error(templates):
+    with pytest.raises(KeyError, match="missing"):
+        r.Mould("%(missing)s").fill({"name": "x"})
+
+
 @pytest.mark.parametrize("context", [{"name": "x"}, Context])
 def test_only_an_instance_of_a_dataclass_is_a_context(templates, context):
     with pytest.raises(TypeError, match="dataclass"):

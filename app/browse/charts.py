@@ -44,6 +44,12 @@ class Chart:
     width: float = WIDTH
     height: float = HEIGHT
 
+    @property
+    def path(self) -> str:
+        """All bars as one path: they stand on the ground."""
+        ground = int(self.height)
+        return "".join(f"M{bar.x:.4g} {ground}V{bar.y:.3g}h{bar.width:.3g}V{ground}z" for bar in self.bars)
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:

@@ -4,7 +4,7 @@ What everybody sees is made once a feature (app.browse.feature_body). The fifths
 tail and what it fires on in a second text load as the reader gets to them.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from fastapi import APIRouter
@@ -14,23 +14,25 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from app.browse.feature_body import feature_parts
+from app.browse.feature_body import feature_html
+from app.browse.kept import kept
 from app.browse.listing import natural
-from app.browse.lookup import current_store, feature_url, find_dictionary, find_feature, site_of
+from app.browse.lookup import current_store, feature_url, find_dictionary, find_feature
 from app.browse.markdown import feature_markdown
 from app.browse.memory import remembered
 from app.browse.owner import owner_name
-from app.browse.ratings import RatedLine, rated
+from app.browse.pieces import joined
+from app.browse.ratings import rating_part
 from app.browse.rows import FIFTHS, GROUPS, Look, Row, random_rows, rows, shown_above
-from app.browse.scored import scores_stamp
+from app.browse.scored import score_part, scores_stamp
+from app.browse.shelved import shelved_part
 from app.errors import NotFound, Unprocessable
 from app.memo import memo
-from app.render import render, wants_fragment
+from app.render import figure, mould, wants_fragment
 from app.sessions import staff
 from app.state import state
-from app.store.features import Dictionary, Feature, FeatureStore, Site
+from app.store.features import Dictionary, Feature, FeatureStore
 from app.store.packing import Group
-from app.store.shelf import LONGEST_NOTE, Kept, Shelf
 from app.store.study import Session
 
 router = APIRouter(prefix="/dictionaries/{name}/features/{index}")
@@ -39,36 +41,13 @@ NUMBERS = ("", "yes")
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
-    """Addresses of the features before and after, by index; None at either end."""
+class GroupCase:
+    """All that the layout of a group's page follows from; what else differs stands in its slots."""
 
-    previous: str | None
-    next: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class FeaturePage:
     dictionary: Dictionary
-    site: Site
-    feature: Feature
-    here: str
-    steps: Steps
-    upper: Markup
-    lower: Markup
-    kept: Kept | None  # None where nobody is signed in
-    longest_note: int
-    rated: tuple[RatedLine, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class GroupPage:
-    dictionary: Dictionary
-    feature: Feature
-    here: str
     title: str
-    scale: float  # the activation of the strongest colour
-    rows: tuple[Row, ...]
-    again: str | None  # the address of another draw
+    empty: bool
+    random: bool
 
 
 async def feature_page(request: Request) -> Response:
@@ -87,27 +66,26 @@ def made_page(request: Request, session: Session | None) -> Response:
     store, study = current_store(request), state(request).study
     dictionary = find_dictionary(store, request.path_params["name"])
     feature = find_feature(store, dictionary, request.path_params["index"])
-    upper, lower = feature_parts(store, dictionary, feature, wants_numbers(request))
-    owner = owner_name(session)
-    context = FeaturePage(
-        dictionary=dictionary,
-        site=site_of(store, dictionary),
-        feature=feature,
-        here=feature_url(dictionary, feature.index),
-        steps=steps(dictionary, feature),
-        upper=upper,
-        lower=lower,
-        kept=None if owner is None else Shelf(study).kept(owner, dictionary.name, feature.index),
-        longest_note=LONGEST_NOTE,
-        rated=rated(study, store, dictionary, feature),
+    starred, shelved = shelved_part(study, owner_name(session), dictionary, feature.index)
+    page = feature_html(
+        store,
+        dictionary,
+        feature,
+        numbers=wants_numbers(request),
+        starred=starred,
+        parts={
+            "kept": shelved,
+            "ratings": rating_part(study, store, dictionary, feature),
+            "scores": score_part(store, feature),
+        },
     )
-    return render(request, "browse/feature.html", context)
+    return html(page.encode())
 
 
 async def group_page(request: Request) -> Response:
     await staff(request)
     key = ("group", wants_fragment(request), request.scope["path"], request.scope["query_string"])
-    (body,) = remembered(current_store(request), key, lambda: (bytes(made_group(request).body),))
+    (body,) = remembered(current_store(request), key, lambda: (made_group(request).encode(),))
     return html(body)
 
 
@@ -115,30 +93,31 @@ def html(body: bytes) -> Response:
     return Response(body, headers={"Vary": "HX-Request"}, media_type="text/html")
 
 
-def made_group(request: Request) -> Response:
+def made_group(request: Request) -> Markup:
     """`from` and `seed` in the address: the first context of the top ones to show, and which random ones."""
     store = current_store(request)
     group = request.path_params["group"]
     dictionary = find_dictionary(store, request.path_params["name"])
     feature = find_feature(store, dictionary, request.path_params["index"])
     numbers = wants_numbers(request)
-    page = GroupPage(dictionary, feature, feature_url(dictionary, feature.index), RANDOM, feature.max, (), None)
+    texts: dict[str, object] = {"index": feature.index, "scale": figure(feature.max), "again": ""}
     if group == "random":
         seed = natural("seed", request.query_params.get("seed") or "0")
-        query = urlencode({"seed": seed + 1} | ({"numbers": "yes"} if numbers else {}))
-        look = Look(numbers, shown_above(store, feature))
-        page = replace(page, rows=random_rows(store, feature, seed, look), again=f"{page.here}/groups/random?{query}")
-        return render(request, "browse/group.html", page)
-    for known, title in GROUPS.items():
-        if group == known:
-            page = replace(page, title=title, rows=group_rows(request, store, feature, known, numbers))
-            if known == "bottom":
-                page = replace(page, scale=feature.min or 0.0)
-            return render(request, "browse/group.html", page)
-    raise NotFound(
-        f"There is no group “{group[:20]}”; the groups are {', '.join(GROUPS)}, random.",
-        nearest=feature_url(dictionary, feature.index),
-    )
+        texts["again"] = urlencode({"seed": seed + 1} | ({"numbers": "yes"} if numbers else {}))
+        found, title = random_rows(store, feature, seed, Look(numbers, shown_above(store, feature))), RANDOM
+    elif group in GROUPS:
+        found, title = group_rows(request, store, feature, group, numbers), GROUPS[group]
+        if group == "bottom":
+            texts["scale"] = figure(feature.min or 0.0)
+    else:
+        raise NotFound(
+            f"There is no group “{group[:20]}”; the groups are {', '.join(GROUPS)}, random.",
+            nearest=feature_url(dictionary, feature.index),
+        )
+    texts["rows"] = joined([row.html for row in found])
+    case = GroupCase(dictionary, title, not found, group == "random")
+    block = "fragment" if wants_fragment(request) else None
+    return kept(store, (case, block), lambda: mould("browse/group.html", case, block)).fill(texts)
 
 
 def group_rows(request: Request, store: FeatureStore, feature: Feature, group: Group, numbers: bool) -> tuple[Row, ...]:
@@ -162,14 +141,6 @@ def wants_numbers(request: Request) -> bool:
     if given not in NUMBERS:
         raise Unprocessable(f"“numbers” in the address is yes, or is left out, not “{given[:40]}”.")
     return given == "yes"
-
-
-def steps(dictionary: Dictionary, feature: Feature) -> Steps:
-    before, after = feature.index - 1, feature.index + 1
-    return Steps(
-        feature_url(dictionary, before) if before >= 0 else None,
-        feature_url(dictionary, after) if after < dictionary.m else None,
-    )
 
 
 ROUTES = (  # outside FastAPI's, whose dependencies take longer than the page; each calls `staff` itself

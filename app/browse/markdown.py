@@ -56,7 +56,5 @@ def _near(title: str, groups: tuple[RelatedGroup, ...]) -> Iterator[str]:
         return
     yield from ("", f"## {title}", "")
     for group in groups:
-        some = (
-            f"{one.feature.index} “{plain(one.feature.top_token)}” {figure(one.value, 2)}" for one in group.features
-        )
+        some = (f"{one.number} “{plain(one.top_token)}” {figure(one.value, 2)}" for one in group.features)
         yield f"- {plain(group.dictionary.title)}: {', '.join(some)}"

@@ -3,8 +3,11 @@
 from collections import Counter
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from app.browse.kept import kept
 from app.memo import memo
+from app.render import mould
 from app.store.features import Dictionary, Feature, FeatureStore
 from app.store.sealed import FeatureRatings, any_revealed, ratings_of
 from app.store.study import StudyStore
@@ -21,12 +24,23 @@ class RatedLine:
     found: int  # intruders
 
 
+@dataclass(frozen=True, slots=True)
+class RatingPart:
+    rated: tuple[RatedLine, ...]
+
+
 def rated(study: StudyStore, store: FeatureStore, dictionary: Dictionary, feature: Feature) -> tuple[RatedLine, ...]:
     """Nothing before a study is revealed: the table that says which page was which is not read before."""
     if not memo(study).ask("any revealed", lambda: any_revealed(study)):
         return ()
     digest = kept(store, "digest", lambda: store.stated_digest)
     return tuple(map(line, ratings_of(study, dictionary.name, feature.index, digest)))
+
+
+def rating_part(study: StudyStore, store: FeatureStore, dictionary: Dictionary, feature: Feature) -> Markup:
+    """The section of a feature's page; empty where there are none."""
+    found = rated(study, store, dictionary, feature)
+    return mould("browse/_ratings.html", RatingPart(found)).fill({}) if found else Markup("")
 
 
 def line(ratings: FeatureRatings) -> RatedLine:

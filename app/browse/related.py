@@ -1,18 +1,18 @@
 """The features that lie near a feature, or fire with it, dictionary by dictionary."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from app.browse.lookup import feature_url
-from app.store.feature_rows import Glance, glances, read_relations
+from app.store.feature_rows import read_relations
 from app.store.features import Dictionary, Feature, FeatureStore, Relation, RelationKind
 
 
-@dataclass(frozen=True, slots=True)
-class RelatedFeature:
-    """One of them; `value` is a cosine or a Jaccard index."""
+class RelatedFeature(NamedTuple):
+    """One of them; `value` is a cosine or a Jaccard index. A tuple: a page has dozens."""
 
-    feature: Glance
-    url: str
+    number: int
+    state: str
+    top_token: str
     value: float
 
 
@@ -29,20 +29,14 @@ def related(store: FeatureStore, feature: Feature) -> dict[RelationKind, tuple[R
     """What stands near a feature, its own dictionary first; a kind that was not made is empty."""
     dictionaries = {dictionary.id: dictionary for dictionary in store.dictionaries()}
     relations = read_relations(store, feature.dictionary_id, feature.index)
-    wanted: dict[int, set[int]] = {}
-    for relation in relations:
-        wanted.setdefault(relation.other_id, set()).update(one.feature for one in relation.features)
-    known = glances(store, wanted)
 
     def group(relation: Relation) -> RelatedGroup:
-        dictionary = dictionaries[relation.other_id]
+        columns = store.columns(relation.other_id)
+        states, tokens = columns.states, columns.top
         return RelatedGroup(
-            dictionary,
+            dictionaries[relation.other_id],
             relation.other_id == feature.dictionary_id,
-            tuple(
-                RelatedFeature(known[dictionary.id, one.feature], feature_url(dictionary, one.feature), one.value)
-                for one in relation.features
-            ),
+            tuple([RelatedFeature(one, states[one], tokens[one], value) for one, value in relation.features]),
         )
 
     return {

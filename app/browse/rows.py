@@ -5,17 +5,21 @@ needs to say which token fires how strongly travels as base64: the positions, th
 """
 
 import random
+from array import array
 from base64 import b64encode
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
 from app.browse.kept import kept, replace_kept
-from app.render import RowHtml, context_row, figure, html_tokens, peak_row
-from app.store.feature_rows import hit_contexts, read_contexts, read_hits
+from app.browse.pieces import context_row, html_line, html_tokens, row_halves
+from app.render import figure
+from app.store.feature_rows import ShownContext, hit_contexts, read_contexts, read_hits
 from app.store.features import Context, Feature, FeatureStore
 from app.store.packing import GROUPS as STORED
 from app.store.packing import UNIT, Group, HitArrays, PackedHit
@@ -32,15 +36,13 @@ GROUPS: Mapping[Group, str] = {
     "bottom": "Negative tail",
     "second": "Second text",
 }
-INLINE = str.maketrans({"\n": "↵", "\t": "⇥"})  # a row is one line
 REACH = 16  # tokens told of on each side of a peak where there is no room for all
 AROUND = 8  # tokens on each side of the peak that make two contexts the same
 KEPT = 16_384  # contexts of one store
 RANDOM_EACH = 2  # contexts of each fifth among the random ones
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One context; `html` is the whole item of the list."""
 
     value: float
@@ -99,29 +101,45 @@ def shown_above(store: FeatureStore, feature: Feature) -> frozenset[int]:
 
 def row(feature: Feature, hit: PackedHit, context: Context, *, found: Collection[int] = ()) -> Row:
     """One context by itself, on the scale of its side of zero. `found`: positions that a search was for."""
+    values = np.array(hit.values)
     one = HitArrays(
         np.array([hit.context]),
         np.array([hit.value]),
         np.array([hit.peak]),
-        np.array([len(hit.positions)]),
+        np.array([len(values)]),
         np.array(hit.positions, "<u1" if len(context.tokens) <= 256 else "<u2"),
-        np.array(hit.values),
+        values,
+        np.rint(values / hit.value * UNIT).clip(0, UNIT).astype("<u2"),
     )
-    shown = Laid(html_tokens(context.tokens), context.document, context.held_out)
+    shown = Laid.of(context)
     return _rows(feature, "top" if hit.value >= 0 else "bottom", one, {hit.context: shown}, PLAIN, found)[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Laid:
-    """A context ready to be shown: its tokens as `html_tokens` gives them."""
+    """A context ready to be shown: the HTML of its tokens as one text, where each begins in it, and where the last one ends."""
 
-    tokens: list[str]
+    text: str
+    starts: "array[int]"
+    length: int  # tokens
     document: str
+    named: str  # the document, as HTML
     held_out: bool
+
+    @classmethod
+    def of(cls, context: Context | ShownContext) -> "Laid":
+        tokens = html_tokens(context.tokens)
+        starts = array("I", accumulate(map(len, tokens), initial=0))
+        named = html_line(context.document)
+        return cls("".join(tokens), starts, len(tokens), context.document, named, context.held_out)
+
+    def around(self, peak: int) -> str:
+        """The text by which two contexts are told to be the same."""
+        return self.text[self.starts[max(peak - AROUND, 0)] : self.starts[min(peak + AROUND + 1, self.length)]]
 
 
 def laid_out(store: FeatureStore, ids: Collection[int]) -> Mapping[int, Laid]:
-    """At least the contexts of these ids. Features share contexts, so they are kept: a few pointers each, since tokens recur."""
+    """At least the contexts of these ids. Features share contexts, so they are kept."""
     known: dict[int, Laid] = kept(store, "contexts laid out", dict)
     missing = {number for number in ids if number not in known}
     if not missing:
@@ -129,11 +147,7 @@ def laid_out(store: FeatureStore, ids: Collection[int]) -> Mapping[int, Laid]:
     if len(known) > KEPT:  # anew, and not emptied: another thread may be reading it
         known, missing = {}, set(ids)
         replace_kept(store, "contexts laid out", known)
-    made = {
-        number: Laid(html_tokens(context.tokens), context.document, context.held_out)
-        for number, context in read_contexts(store, missing).items()
-    }
-    known.update(made)
+    known.update({number: Laid.of(context) for number, context in read_contexts(store, missing).items()})
     return known
 
 
@@ -146,47 +160,40 @@ def _rows(
     found: Collection[int] = (),
 ) -> tuple[Row, ...]:
     levels = _levels(hits.values, (feature.min or 0.0) if group == "bottom" else feature.max)
-    owner = np.repeat(np.arange(len(hits.context)), hits.active)
-    lit = (levels > 0) | (hits.positions == hits.peak[owner])
-    owner, positions, values, levels = owner[lit], hits.positions[lit], hits.values[lit], levels[lit]
-    share = np.rint(values / hits.value[owner] * UNIT).clip(0, UNIT).astype("<u2").tobytes()
-    raw, wide = positions.tobytes(), positions.itemsize
+    ends, positions, values, share = hits.active.cumsum(), hits.positions, hits.values, hits.share
+    if not levels.all():  # what does not fire on this side of zero is not shown, unless it is the peak
+        owner = np.repeat(np.arange(len(ends)), hits.active)
+        lit = (levels > 0) | (positions == hits.peak[owner])
+        positions, values, share, levels = positions[lit], values[lit], share[lit], levels[lit]
+        ends = np.bincount(owner[lit], minlength=len(ends)).cumsum()
+    raw, wide, shares = positions.tobytes(), positions.itemsize, share.tobytes()
+    name = "data-w" if wide > 1 else "data-a"
     marks = list(zip(positions.tolist(), levels.tolist(), strict=True))
     numbers = [figure(value) for value in values.tolist()] if look.numbers else []
-    ends = np.bincount(owner, minlength=len(hits.context)).cumsum().tolist()
-    seen: set[tuple[str, ...]] = set()
+    anchor = f"{look.name or group}-{feature.dictionary_id}-{feature.index}-"
+    seen: set[str] = set()
     made = []
     start = 0
-    for number, value, peak, end in zip(
-        hits.context.tolist(), hits.value.tolist(), hits.peak.tolist(), ends, strict=True
-    ):
+    columns = hits.context.tolist(), hits.value.tolist(), hits.peak.tolist(), ends.tolist()
+    for number, value, peak, end in zip(*columns, strict=True):
         context = contexts[number]
         mine = marks[start:end]
         told = {at: text for (at, _), text in zip(mine, numbers[start:end], strict=True)} if numbers else None
         if found:
             mine = sorted({**dict.fromkeys(found, 0), **dict(mine)}.items())
-        around = tuple(context.tokens[max(peak - AROUND, 0) : peak + AROUND + 1])
-        above, again = number in look.above, around in seen
+        around, position, length = context.around(peak), peak + 1, context.length
+        above = number in look.above
+        again = above or around in seen
         seen.add(around)
-        left, right = peak_row(context.tokens, mine, peak, told, found)
-        about = f"{context.document} · token {peak + 1} of {len(context.tokens)} · context {number}"
-        about += " · held out" if context.held_out else ""
-        about += " · shown above" if above else " · the same text again" if again else ""
-        html = RowHtml(
-            f"{look.name or group}-{feature.dictionary_id}-{feature.index}-{number}",
-            value,
-            figure(value),
-            b64encode(raw[wide * start : wide * end] + share[2 * start : 2 * end]).decode().rstrip("="),
-            wide > 1,
-            left,
-            right,
-            about,
-            above or again,
-        )
-        size = len(context.tokens)
-        made.append(
-            Row(value, context_row(html), context.document, number, peak + 1, size, context.held_out, above or again)
-        )
+        about = f"{context.named} · token {position} of {length} · context {number}"
+        if context.held_out:
+            about += " · held out"
+        if again:
+            about += " · shown above" if above else " · the same text again"
+        halves = row_halves(context.text, context.starts, mine, peak, told, found)
+        packed = b64encode(raw[wide * start : wide * end] + shares[2 * start : 2 * end]).decode().rstrip("=")
+        html = context_row(f"{anchor}{number}", value, f"{name}={packed}", halves, about, again)
+        made.append(Row(value, html, context.document, number, position, length, context.held_out, again))
         start = end
     return tuple(made)
 
@@ -195,7 +202,7 @@ def _levels(values: NDArray[np.floating], scale: float) -> NDArray[np.int8]:
     """Highlight levels of activations, as `app.study.content.level` gives them; 0 on the other side of zero."""
     if not scale:
         return np.ones(len(values), np.int8)
-    return np.where(values * scale > 0, np.ceil(LEVELS * values / scale).clip(1, LEVELS), 0).astype(np.int8)
+    return np.where(values * scale > 0, np.minimum(np.ceil(LEVELS * values / scale), LEVELS), 0).astype(np.int8)
 
 
 def within(found: Sequence[Row], budget: int) -> int:

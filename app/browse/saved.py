@@ -5,18 +5,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastapi import APIRouter
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
 import app
-from app.browse.feature_body import FeatureBody, body
-from app.browse.lookup import current_store, feature_url, find_dictionary, find_feature
+from app.browse.charts import Chart
+from app.browse.feature_body import Standing, standing
+from app.browse.lookup import current_store, feature_url, find_dictionary, find_feature, site_of
 from app.browse.owner import owner_of
+from app.browse.pieces import histogram
 from app.browse.related import RelatedGroup, related
 from app.browse.rows import GROUPS, Look, Row, rows, shown_above
+from app.browse.scored import ScoreTable, score_table
+from app.browse.shapes import shape
 from app.render import render_text
 from app.state import state
-from app.store.features import Dictionary, Feature, FeatureStore
+from app.store.features import Dictionary, Feature, FeatureStore, Site
 from app.store.shelf import Shelf
 
 router = APIRouter(prefix="/dictionaries/{name}/features/{index}")
@@ -40,7 +45,13 @@ class SavedGroup:
 
 @dataclass(frozen=True, slots=True)
 class SavedSection:
-    body: FeatureBody
+    dictionary: Dictionary
+    site: Site
+    feature: Feature
+    histogram: Markup
+    chart: Chart  # how often the dictionary's features fire
+    standing: Standing | None
+    scores: ScoreTable | None
     note: str
     address: str  # where it was saved from
     groups: tuple[SavedGroup, ...]  # those that have contexts
@@ -85,7 +96,13 @@ def section(store: FeatureStore, one: SavedFeature, base: str) -> SavedSection:
         scale = (one.feature.min or 0.0) if group == "bottom" else one.feature.max
         groups.append(SavedGroup(title, scale, rows(store, one.feature, group, look=look)))
     return SavedSection(
-        body(store, one.dictionary, one.feature),
+        one.dictionary,
+        site_of(store, one.dictionary),
+        one.feature,
+        histogram(one.feature, "How strongly it fires: tokens by activation"),
+        shape(store, one.dictionary).density,
+        standing(store, one.dictionary, one.feature),
+        score_table(store, one.feature),
         one.note,
         f"{base}{feature_url(one.dictionary, one.feature.index)}",
         tuple(group for group in groups if group.rows),

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 
+from markupsafe import Markup
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.browse.kept import kept
 from app.errors import UserError
 from app.files import Stamp, file_stamp
-from app.store.features import FeatureStore
-from app.store.scores import FILE, Measure, Scores
+from app.render import mould
+from app.store.features import Feature, FeatureStore
+from app.store.scores import FILE, Explanation, Measure, Score, Scores
 
 UNREADABLE = f"{FILE} cannot be read; make it anew with `dartboard scores`."
 
@@ -30,6 +32,23 @@ class Beside:
     def meanings(self) -> dict[str, str]:
         """What each measure says, in a sentence, by name."""
         return {one.name: one.meaning for one in self.measures}
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreLine:
+    title: str
+    meaning: str
+    chance: float | None
+    score: Score
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreTable:
+    """The scores of a feature. `problem`: why there is nothing to show of a file of scores that is there."""
+
+    lines: tuple[ScoreLine, ...]
+    explanation: Explanation | None
+    problem: str = ""
 
 
 def scores_beside(store: FeatureStore) -> Beside:
@@ -54,3 +73,28 @@ def read(store: FeatureStore) -> Beside:
         found = Beside(scores, measures)
     store.attach(scores.uri if scores else None)
     return found
+
+
+def score_table(store: FeatureStore, feature: Feature) -> ScoreTable | None:
+    """None where there is no file of scores."""
+    beside = scores_beside(store)
+    if beside.problem is not None:
+        return ScoreTable((), None, beside.problem)
+    if beside.scores is None:
+        return None
+    measures = {one.name: one for one in beside.measures}
+    place = feature.dictionary_id, feature.index
+    try:
+        lines = tuple(
+            ScoreLine(measures[one.measure].title, measures[one.measure].meaning, measures[one.measure].chance, one)
+            for one in beside.scores.of(*place)
+        )
+        return ScoreTable(lines, beside.scores.explanation(*place))
+    except SQLAlchemyError:
+        return ScoreTable((), None, UNREADABLE)
+
+
+def score_part(store: FeatureStore, feature: Feature) -> Markup:
+    """The section of a feature's page; empty where there is no file of scores."""
+    table = score_table(store, feature)
+    return mould("browse/_scores.html", table).fill({}) if table is not None else Markup("")

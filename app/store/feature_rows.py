@@ -6,7 +6,7 @@ The same rows as `FeatureStore.hits` and `FeatureStore.contexts`, as arrays and 
 import json
 import sqlite3
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -30,25 +30,12 @@ CONTEXTS = (
     "JOIN document ON document.id = context.document_id WHERE context.id IN ({})"
 )
 
-
-GLANCES = 'SELECT "index", state, top_token FROM feature WHERE dictionary_id = ? AND "index" IN ({})'
-
-
 FEATURE_COLUMNS = tuple(field.name for field in fields(Feature))
 FEATURE = f"""SELECT {", ".join(f'"{name}"' for name in FEATURE_COLUMNS)} FROM feature WHERE dictionary_id = ? AND "index" = ?"""
 RELATIONS = (
     "SELECT other_id, kind, blob FROM relation WHERE dictionary_id = ? AND feature = ? "
     "ORDER BY kind DESC, other_id != ?, other_id"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Glance:
-    """A feature as other pages name it."""
-
-    index: int
-    state: str
-    top_token: str
 
 
 LINES = (
@@ -107,17 +94,21 @@ def read_feature(store: FeatureStore, dictionary_id: int, index: int) -> Feature
 def read_relations(store: FeatureStore, dictionary_id: int, index: int) -> tuple[Relation, ...]:
     """As `FeatureStore.relations`."""
     rows = reading(store).execute(RELATIONS, (dictionary_id, index, dictionary_id))
-    return tuple(
-        Relation(other, kind, tuple(Related(*pair) for pair in unpack_related(blob))) for other, kind, blob in rows
-    )
+    return tuple(Relation(other, kind, tuple(map(Related._make, unpack_related(blob)))) for other, kind, blob in rows)
+
+
+def read_blob(store: FeatureStore, dictionary_id: int, feature: int) -> bytes | None:
+    """All hits of a feature, packed. None where it has none."""
+    found = reading(store).execute(BLOB, (dictionary_id, feature)).fetchone()
+    return found[0] if found else None
 
 
 def read_hits(
     store: FeatureStore, dictionary_id: int, feature: int, group: Group, first: int = 0, last: int | None = None
 ) -> HitArrays | None:
     """The hits of one group, from `first` to `last`. None where the feature has no hit at all."""
-    found = reading(store).execute(BLOB, (dictionary_id, feature)).fetchone()
-    return unpack_arrays(found[0], group, first, last) if found else None
+    blob = read_blob(store, dictionary_id, feature)
+    return unpack_arrays(blob, group, first, last) if blob is not None else None
 
 
 def read_contexts(store: FeatureStore, ids: Collection[int]) -> dict[int, ShownContext]:
@@ -130,20 +121,10 @@ def hit_contexts(store: FeatureStore, dictionary_id: int, feature: int, group: G
     return hits.context.tolist() if hits is not None else []
 
 
-def group_counts(store: FeatureStore, dictionary_id: int, feature: int) -> dict[Group, int]:
+def group_counts(store: FeatureStore, dictionary_id: int, feature: int) -> dict[str, int]:
     """How many contexts each group has."""
-    found = reading(store).execute(BLOB, (dictionary_id, feature)).fetchone()
-    return dict(zip(GROUPS, group_sizes(found[0]) if found else [0] * len(GROUPS), strict=True))
-
-
-def glances(store: FeatureStore, wanted: Mapping[int, Collection[int]]) -> dict[tuple[int, int], Glance]:
-    """By dictionary's id and number; `wanted`: numbers of features by dictionary's id."""
-    found = {}
-    for dictionary_id, indices in wanted.items():
-        query = GLANCES.format(", ".join("?" * len(indices)))
-        rows = reading(store).execute(query, (dictionary_id, *sorted(indices)))
-        found.update({(dictionary_id, row[0]): Glance(*row) for row in rows})
-    return found
+    blob = read_blob(store, dictionary_id, feature)
+    return dict(zip(GROUPS, group_sizes(blob) if blob is not None else [0] * len(GROUPS), strict=True))
 
 
 def lines(store: FeatureStore, dictionary_id: int, indices: Collection[int]) -> dict[int, FeatureLine]:

@@ -4,10 +4,10 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,7 @@ class Site:
     corpus_hash: str
     context_length: int
     tokens: int
-    masked: dict[str, int]
+    masked: dict[str, int] = field(hash=False)
     contexts: int
     documents: int
     median_norm: float
@@ -53,7 +53,7 @@ class Site:
     embeddings: str
     second_corpus: str | None
     second_tokens: int | None
-    drift: dict[str, float] | None
+    drift: dict[str, float] | None = field(hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Dictionary:
     ce_recovered: float | None
     kl_score: float | None
     weights_hash: str
-    provenance: dict[str, Any]
+    provenance: dict[str, Any] = field(hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +108,7 @@ class Feature:
     outputs: dict[str, list[tuple[str, float]]] | None  # "top" and "bottom": tokens of the vocabulary and their values
 
 
-@dataclass(frozen=True, slots=True)
-class Related:
+class Related(NamedTuple):
     """One feature among those nearest to another; `value` is a cosine, or the Jaccard index of the tokens they fire on."""
 
     feature: int
@@ -398,7 +397,7 @@ class FeatureStore:
         with self.engine.connect() as connection:
             rows = connection.execute(query.order_by(r.kind.desc(), r.other_id != dictionary_id, r.other_id)).all()
         return tuple(
-            Relation(row.other_id, row.kind, tuple(Related(*pair) for pair in unpack_related(row.blob))) for row in rows
+            Relation(row.other_id, row.kind, tuple(map(Related._make, unpack_related(row.blob)))) for row in rows
         )
 
     def comparisons(self) -> tuple[Comparison, ...]:

@@ -9,6 +9,7 @@ So a hit in several groups is stored once, and an activation takes three bytes w
 value at the peak is exact, others are within 1/131,070 of it.
 """
 
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -117,6 +118,7 @@ class HitArrays:
     active: NDArray[np.integer]
     positions: NDArray[np.integer]
     values: NDArray[np.floating]
+    share: NDArray[np.uint16]  # of the hit's value, in units of 1/UNIT
 
 
 def unpack_arrays(blob: bytes, group: Group, first: int = 0, last: int | None = None) -> HitArrays:
@@ -132,14 +134,15 @@ def unpack_arrays(blob: bytes, group: Group, first: int = 0, last: int | None = 
     own = active[member]
     # The place of each activation: the hit's first one, and then as many steps as it is away from it.
     places = np.repeat((ends - active)[member] - (own.cumsum() - own), own) + np.arange(int(own.sum()))
-    share = np.frombuffer(blob, "<u2", total, start + wide * total)[places] / UNIT
+    share = np.frombuffer(blob, "<u2", total, start + wide * total)[places]
     return HitArrays(
         np.frombuffer(blob, "<u4", count, HEAD)[member],
         value,
         np.frombuffer(blob, "<u2", count, HEAD + 8 * count)[member],
         own,
         np.frombuffer(blob, f"<u{wide}", total, start)[places],
-        share * np.repeat(value, own),
+        share / UNIT * np.repeat(value, own),
+        share,
     )
 
 
@@ -224,6 +227,5 @@ def pack_related(features: NDArray[np.integer], values: NDArray[np.floating]) ->
 def unpack_related(blob: bytes) -> list[tuple[int, float]]:
     """The (feature, value) pairs of a blob, in stored order."""
     count = len(blob) // 8
-    features: list[int] = np.frombuffer(blob, "<u4", count).tolist()
-    values: list[float] = np.frombuffer(blob, "<f4", count, 4 * count).tolist()
-    return list(zip(features, values, strict=True))
+    whole = struct.unpack(f"<{count}I{count}f", blob)
+    return list(zip(whole[:count], whole[count:], strict=True))

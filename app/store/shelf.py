@@ -92,6 +92,14 @@ class Shelf:
         own = tuple(one for one in mine if one.kind == "list")
         return Kept(bool(stars & holding), found[0] if found else None, own, holding - stars)
 
+    def kept_features(self, owner: str, dictionary: str) -> frozenset[int]:
+        """Numbers of the features of one dictionary that are on some list of the owner's, or have a note."""
+        on_lists = select(listed.feature).join(t.feature_list, lists.id == listed.list_id)
+        on_lists = on_lists.where(lists.owner == owner, listed.dictionary == dictionary)
+        noted = select(notes.feature).where(notes.owner == owner, notes.dictionary == dictionary)
+        with self._reading() as connection:
+            return frozenset(connection.execute(on_lists.union(noted)).scalars())
+
     def starred(self, owner: str, dictionary: str) -> frozenset[int]:
         """Numbers of the features of one dictionary that the owner has starred."""
         query = select(listed.feature).join(t.feature_list, lists.id == listed.list_id)

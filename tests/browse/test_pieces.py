@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from app.browse.pieces import histogram, outputs, related_list
 from app.browse.related import RelatedFeature, RelatedGroup
 from app.render import shown
-from app.store.feature_rows import Glance
 from tests.test_render import HOSTILE, Reader
 
 
@@ -25,7 +24,7 @@ def read(html) -> Reader:
 def test_names_and_tokens_stay_text(trained, token, title, name):
     name = name.encode("utf-8", "replace").decode()
     other = replace(trained, name=name, title=title)
-    near = RelatedFeature(Glance(5, "live", token), "", 0.5)
+    near = RelatedFeature(5, "live", token, 0.5)
     reader = read(related_list([RelatedGroup(other, False, (near,))]) + outputs([(token, 1.5)]))
     assert {tag for tag, _ in reader.tags} <= {"dl", "div", "dt", "dd", "ol", "li", "a", "span", "small"}
     assert all(set(attributes) <= {"class", "href"} for _, attributes in reader.tags)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from app import render as r
 from app.browse.rows import FIFTHS, GROUPS, Laid, Look, _rows, random_rows, row, rows, shown_above, within
+from app.store.feature_rows import ShownContext
 from app.store.features import Context, FeatureFilter
 from app.store.packing import UNIT, HitArrays, PackedHit
 from app.study.content import level
@@ -133,11 +134,12 @@ def hit_of(tokens: list[str], peak: int, **others: float) -> tuple[PackedHit, Co
 
 
 def test_the_same_text_again_is_faded(live):
-    one = Laid(["a", " b"], "first", False)
+    one = Laid.of(ShownContext(["a", " b"], "first", False))
     hits = HitArrays(
         *(np.array(part) for part in ([3, 4], [2.0, 1.0], [1, 1], [1, 1])),
         np.array([1, 1], "<u1"),
         np.array([2.0, 1.0]),
+        np.array([UNIT, UNIT], "<u2"),
     )
     found = _rows(live, "top", hits, {3: one, 4: one}, Look())
     assert [one.again for one in found] == [False, True]

@@ -5,17 +5,32 @@ from dataclasses import fields
 
 import pytest
 from jinja2 import meta, nodes
+from markupsafe import Markup
 
 from app import render as r
-from app.browse import compare, dictionaries, feature_body, features, home, lacking, lists, saved, search, text
+from app.browse import (
+    compare,
+    dictionaries,
+    feature_body,
+    features,
+    home,
+    lacking,
+    lists,
+    ratings,
+    saved,
+    scored,
+    search,
+    shelved,
+    text,
+)
 from app.browse.rows import GROUPS
 from tests.browse.conftest import HTMX, addresses
 
 PAGES = {
     "browse/home.html": home.HomePage,
     "browse/dictionary.html": dictionaries.DictionaryPage,
-    "browse/feature.html": features.FeaturePage,
-    "browse/group.html": features.GroupPage,
+    "browse/feature.html": feature_body.FeatureCase,
+    "browse/group.html": features.GroupCase,
     "browse/compare.html": compare.ComparePage,
     "browse/lacking.html": lacking.LackingPage,
     "browse/search.html": search.SearchPage,
@@ -24,23 +39,39 @@ PAGES = {
     "browse/list.html": lists.ListPage,
     "browse/list-delete.html": lists.DeleteListPage,
     "browse/saved.html": saved.SavedPage,
-    "browse/_feature.html": feature_body.FeatureBody,
+}
+PARTS = {
+    "browse/_kept.html": shelved.ShelvedPart,
+    "browse/_ratings.html": ratings.RatingPart,
+    "browse/_scores.html": scored.ScoreTable,
 }
 
 
 def test_every_page_template_is_listed_here():
     folder = r.asset_directory("templates") / "browse"
-    assert {f"browse/{path.name}" for path in folder.glob("[!_]*.html")} == set(PAGES) - {"browse/_feature.html"}
+    assert {f"browse/{path.name}" for path in folder.glob("[!_]*.html")} == set(PAGES)
 
 
-@pytest.mark.parametrize("template", PAGES)
+@pytest.mark.parametrize("template", PAGES | PARTS)
 def test_a_template_uses_exactly_what_its_context_declares(template):
     environment = r.environment()
     source, _, _ = environment.loader.get_source(environment, template)
     tree = environment.parse(source)
     used = meta.find_undeclared_variables(tree) - {"is_htmx", "self", *environment.globals}
-    imported = {name for node in tree.find_all(nodes.FromImport) for name in node.names}
-    assert used - imported == {field.name for field in fields(PAGES[template])}
+    own = {name for node in tree.find_all(nodes.FromImport) for name in node.names}
+    own |= {node.target.name for node in tree.find_all(nodes.Assign)}
+    assert used - own == {field.name for field in fields((PAGES | PARTS)[template])}
+
+
+def test_each_text_of_a_feature_page_has_its_slot(store, live, trained, monkeypatch):
+    seen = []
+    fill = r.Mould.fill
+    monkeypatch.setattr(r.Mould, "fill", lambda mould, texts: [seen.append(texts), fill(mould, texts)][1])
+    parts = dict.fromkeys(("kept", "ratings", "scores"), Markup(""))
+    feature_body.feature_html(store, trained, live, numbers=False, starred=None, parts=parts)
+    source, _, _ = r.environment().loader.get_source(r.environment(), "browse/feature.html")
+    named = set(re.findall(r'slot\("(\w+)"\)', source)) | set(GROUPS)
+    assert set(seen[-1]) | {"top"} == named | {"top"}
 
 
 def test_htmx_gets_the_list_alone(client, trained):
