@@ -3,12 +3,15 @@
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
 
 from app.errors import LoginNeeded, NotFound, Unprocessable
 from app.render import figure, share
 from app.store.features import SORTS, Dictionary, FeatureFilter, FeatureStore
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 PAGE_SIZE = 50
 STATES = ("live", "rare", "never", "dead")
@@ -65,9 +68,7 @@ class Listing:
 
     def query(self, **changes: Any) -> str:
         """This listing, with changes, as a query string with its question mark; empty where all is default."""
-        wanted, default = asdict(replace(self, **changes)), asdict(Listing())
-        text = urlencode({name: value for name, value in wanted.items() if value != default[name]})
-        return f"?{text}" if text else ""
+        return query_of(replace(self, **changes), Listing())
 
     def sorted_by(self, sort: str) -> str:
         """The query that sorts by a column: descending first, then the other way round. Starts at the first page."""
@@ -143,6 +144,13 @@ def number(name: str, text: str) -> float:
     if not math.isfinite(value):
         raise Unprocessable(f"“{name}” in the address is a number such as 0.001 or 0.1%, not “{text[:40]}”.")
     return value
+
+
+def query_of(wanted: "DataclassInstance", default: "DataclassInstance") -> str:
+    """What is not at its default, as a query string with its question mark; empty where all is."""
+    usual = asdict(default)
+    given = {name: value for name, value in asdict(wanted).items() if value != usual[name]}
+    return f"?{urlencode(given, errors='replace')}" if given else ""
 
 
 def natural(name: str, text: str, least: int = 0) -> int:

@@ -4,15 +4,14 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Literal, Self, get_args
-from urllib.parse import urlencode
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.browse.listing import page_number
+from app.browse.listing import page_number, query_of
 from app.browse.lookup import current_store, feature_url, find_dictionary
 from app.browse.rows import Row, row
 from app.errors import NotFound, Unavailable, Unprocessable
@@ -73,9 +72,7 @@ class Query:
         return cls(query.get("q", "").strip()[:LONGEST], known, query.get("dictionary") or None, page_number(page))
 
     def url(self, **changes: object) -> str:
-        wanted, default = asdict(replace(self, **changes)), asdict(Query())  # type: ignore[arg-type]
-        given = {name: value for name, value in wanted.items() if value != default[name]}
-        return "/search" + (f"?{urlencode(given, errors='replace')}" if given else "")
+        return "/search" + query_of(replace(self, **changes), Query())  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
