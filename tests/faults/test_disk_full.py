@@ -40,6 +40,27 @@ def full_disk(store: StudyStore, pages: int) -> Iterator[None]:
 
 
 @contextmanager
+def full_server(store: StudyStore, answers: int) -> Iterator[None]:
+    """PostgreSQL takes so many answers more; then it says of each what it says of a full disk."""
+    refuse = f"""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF (SELECT count(*) FROM rating) >= {answers} THEN
+                RAISE 'could not extend file: No space left on device' USING ERRCODE = 'disk_full';
+            END IF;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER refuse AFTER INSERT ON rating FOR EACH STATEMENT EXECUTE FUNCTION refuse();
+    """
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql(refuse)
+    try:
+        yield
+    finally:
+        with store.engine.begin() as connection:
+            connection.exec_driver_sql("DROP FUNCTION refuse CASCADE")
+
+
+@contextmanager
 def filled(folder: Path) -> Iterator[None]:
     """A file takes all that the folder's disk has left, but for ROOM."""
     filler = folder / "filler"
@@ -68,17 +89,23 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_no_answer_is_half_saved_on_a_disk_that_is_full(small_disk: Path) -> None:
-    study_goes_on_after(small_disk, lambda store: filled(small_disk))
+    study_goes_on_after(f"sqlite:///{small_disk / 'study.sqlite'}", lambda store: filled(small_disk))
 
 
-def test_no_answer_is_half_saved(tmp_path: Path) -> None:
-    study_goes_on_after(tmp_path, lambda store: full_disk(store, PAGES_LEFT))
+def test_no_answer_is_half_saved(sqlite_url: str) -> None:
+    study_goes_on_after(sqlite_url, lambda store: full_disk(store, PAGES_LEFT))
 
 
-def study_goes_on_after(folder: Path, full: Callable[[StudyStore], AbstractContextManager[None]]) -> None:
+def test_no_answer_is_half_saved_on_postgresql(postgresql_url: str) -> None:
+    study_goes_on_after(postgresql_url, lambda store: full_server(store, 10), 20)
+
+
+def study_goes_on_after(
+    url: str, full: Callable[[StudyStore], AbstractContextManager[None]], questions: int = 150
+) -> None:
     """Rate till the disk is full, and try again and again; once there is room, all is there, and nothing half."""
-    store = StudyStore.open(f"sqlite:///{folder / 'study.sqlite'}")
-    study = store.freeze(frozen_study(pages=150, pairs=0, raters_per_item=1), "ada")
+    store = StudyStore.open(url)
+    study = store.freeze(frozen_study(pages=questions, pairs=0, raters_per_item=1), "ada")
     rater = store.add_rater("small", "one", "ada")
     saved: list[str] = []
 
@@ -91,12 +118,12 @@ def study_goes_on_after(folder: Path, full: Callable[[StudyStore], AbstractConte
         for _ in range(3):
             with pytest.raises(DartboardError, match="nothing of this was saved"):
                 go_on()
-    assert 0 < len(saved) < 150
+    assert 0 < len(saved) < questions
     go_on()
-    assert len(saved) == len(set(saved)) == 150
-    assert [(row.ratings, row.items) for row in store.item_progress("small")] == [(1, 150)]
+    assert len(saved) == len(set(saved)) == questions
+    assert [(row.ratings, row.items) for row in store.item_progress("small")] == [(1, questions)]
     links = stored_links(store)
-    assert len(links) == 150
+    assert len(links) == questions
     assert list(chain.faults(study.protocol_hash, links)) == []
     store.dispose()
 
