@@ -8,7 +8,8 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
 DATA ?= data/demo
 PORT ?= 8000
-WORKERS ?= 2
+# Processes of the tests: one more than the two cores they are meant for, since many wait for a server or a browser.
+WORKERS ?= 3
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -54,9 +55,9 @@ sae: .venv/.installed ## Train the autoencoder of demo/sae anew, from text that 
 findings: .venv/.installed ## Build and score the stores of docs/findings.md, and write its figures (about half an hour)
 	@$(OFFLINE) $(BIN)/dartboard lab findings
 
-test: .venv/.installed ## Run the default tests (WORKERS=2 processes)
+test: .venv/.installed ## Run the default tests (WORKERS=3 processes)
 	@tests/browser/install.sh
-	@$(OFFLINE) $(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
+	@$(OFFLINE) $(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-all: .venv/.installed ## Run every test: the whole demo, the wheel, the installation too
 	@tests/browser/install.sh

@@ -21,6 +21,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With several processes: one file that needs the small store, then those that do not, so that none waits for it."""
+    if not hasattr(config, "workerinput"):
+        return
+    needing = list(dict.fromkeys(item.path for item in items if "small_store" in getattr(item, "fixturenames", ())))
+    items.sort(key=lambda item: 1 if item.path not in needing else 0 if item.path == needing[0] else 2)
+
+
 @pytest.fixture(scope="session")
 def small_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with a feature store of tests/small.toml: about 20,000 tokens of the demo's model and text.
