@@ -29,6 +29,7 @@ def check(protocol: Protocol, features: FeatureStore, progress: power.Progress) 
     yield from _work(protocol, drawing.items)
     yield from _arms(protocol, drawing)
     yield from _left_out(drawing)
+    yield from _sizes(drawing)
     yield from _imbalance(protocol, drawing.items)
     yield from _careless(protocol)
     yield from _power(protocol, progress)
@@ -86,6 +87,18 @@ def _left_out(drawing: Drawing) -> Iterator[str]:
             f"  {name}: {counts['eligible']} of {counts['features']} can be shown; {counts['dead']} are dead, "
             f"{counts['never']} never fire, {counts['rare']} fire in too few contexts or documents"
         )
+
+
+def _sizes(drawing: Drawing) -> Iterator[str]:
+    """Whether the dictionaries have one m, but for those whose kind gives it."""
+    found = [source.dictionary for source in drawing.material.sources.values()]
+    chosen = [one for one in found if not one.natural_size]
+    if len({one.m for one in chosen}) > 1:
+        sizes = ", ".join(f"{one.name} {one.m}" for one in chosen)
+        yield f"Sizes differ: {sizes} features. Build them with one m, or what arms differ in may be their size"
+    for one in found:
+        if one.natural_size:
+            yield f"Natural size: {one.name} has {one.m} features, as its kind gives"
 
 
 def _imbalance(protocol: Protocol, items: tuple[FrozenItem, ...]) -> Iterator[str]:

@@ -68,6 +68,10 @@ def test_it_counts_arms_strata_and_what_is_left_out(report: str, features: Featu
     )
 
 
+def test_it_says_where_sizes_differ(report: str) -> None:
+    assert "\nSizes differ: topk-sae 2304, random-sign 576 features. Build them with one m," in report
+
+
 def test_it_says_what_the_design_can_find_out(report: str, told: list[int]) -> None:
     assert "scores, 20 features an arm, 3 raters, if 0.5/0.5/0.12" in report
     assert re.search(r"retention of 70%: 0\.\d\d", report)

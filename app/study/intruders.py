@@ -1,7 +1,7 @@
 """Intruder trials: four pieces of text of one detector, and one of none, told apart by what they say and nothing else.
 
 A trial draws five contexts of one third of a feature's range. One of them, by lot, is taken out, and a context of the
-arm-neutral pool takes its place: the outlined token at the same offset in the piece, as long, with as much text before
+arm-neutral pool takes its place: the underlined token at the same offset in the piece, as long, with as much text before
 and after it, to the character where the pool is large enough. So the intruder is to the eye what the fifth context would have been:
 whoever sees lengths and highlights alone finds it one time in five. (Copying one of the four that stay would give it
 away: two pieces would look alike.)
@@ -23,7 +23,7 @@ T = TypeVar("T")
 Third = Literal["top", "middle", "low"]
 THIRDS: tuple[Third, ...] = ("top", "middle", "low")
 FIFTHS = ("q1", "q2", "q3", "q4", "q5")
-OUTLINED = 8  # a character more or less of the outlined token counts as so many of the text around it
+UNDERLINED = 8  # a character more or less of the underlined token counts as so many of the text around it
 
 
 def thirds(groups: Sequence[Sequence[T]]) -> dict[Third, list[T]]:
@@ -41,7 +41,7 @@ def thirds(groups: Sequence[Sequence[T]]) -> dict[Third, list[T]]:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A slice of a context with one outlined token: where it starts, and the token's place in the slice."""
+    """A slice of a context with one underlined token: where it starts, and the token's place in the slice."""
 
     tokens: tuple[str, ...]
     peak: int
@@ -83,7 +83,7 @@ def draw_hits(
 
 
 class Pool:
-    """The arm-neutral contexts, every token of which can be the outlined one of an intruder.
+    """The arm-neutral contexts, every token of which can be the underlined one of an intruder.
 
     Arrays over their tokens, one context's after the other's: `position` in the context, whose `size` and `document` stand
     beside it; `word`, a number of what the token says; `ends[token + 1]`, the characters up to and with a token.
@@ -125,8 +125,8 @@ class Pool:
         after = self.ends[start + width] - self.ends[places + 1]
         distance = np.abs(before - sum(len(one) for one in wanted.tokens[:peak]))
         distance += np.abs(after - sum(len(one) for one in wanted.tokens[peak + 1 :]))
-        distance += OUTLINED * np.abs(self.length[places] - len(token))
-        distance += OUTLINED * (self.spaced[places] != token.startswith(" "))
+        distance += UNDERLINED * np.abs(self.length[places] - len(token))
+        distance += UNDERLINED * (self.spaced[places] != token.startswith(" "))
         nearest = places[distance == distance.min()]
         chosen = int(nearest[int.from_bytes(keyed(seed, *label)[:8], "big") % len(nearest)])
         context, at = self.pool[int(self.context[chosen])], int(self.position[chosen]) - peak

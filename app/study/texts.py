@@ -10,7 +10,7 @@ from app.study.section import Section
 INSTRUCTIONS = """\
 You will see **pages**. Each page belongs to one detector, a part of a computer's model of English, and shows pieces of
 text in which it responded. The more strongly a word is coloured, the stronger the response; the strongest word of each
-piece is outlined. A page has three groups: where the detector responded most strongly, in the middle of its range,
+piece is underlined. A page has three groups: where the detector responded most strongly, in the middle of its range,
 and weakly.
 
 **On a single page**, ask: what do the marked words, or the places where they stand, have in common? Then rate it from 1
