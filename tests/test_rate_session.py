@@ -13,6 +13,8 @@ import pytest
 from httpx import Response
 from starlette.testclient import TestClient
 
+from app.render import environment
+from app.study.content import Snippet
 from tests.web import Form, Web, answer, answer_form, current_form, message, serve_frozen
 from tests.whole import NAME, whole_study
 
@@ -327,3 +329,18 @@ class TestGuesses:
         client.post("/rate/guess")
         assert current_form(client).task == "page"
         assert "random" not in text_of(client.get("/rate"))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "levels", "peak", "shown"),
+    [
+        ((" the", " cat"), (0, 4), 1, 'the <span class="hl-4 peak">cat</span>'),
+        ((" ", "1", "9"), (0, 0, 4), 2, '1<span class="hl-4 peak">9</span>'),
+        ((" ", "1"), (4, 0), 0, '<span class="hl-4 peak">\N{OPEN BOX}</span>1'),
+    ],
+)
+def test_a_line_begins_with_no_space_but_one_that_is_marked(
+    tokens: tuple[str, ...], levels: tuple[int, ...], peak: int, shown: str
+) -> None:
+    macro = environment().get_template("rate/_page.html").module.text_of  # type: ignore[attr-defined]
+    assert str(macro(Snippet(tokens, levels, peak))).strip() == shown
