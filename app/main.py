@@ -10,12 +10,12 @@ from fastapi import APIRouter, FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from app.admin import router as admin
 from app.api import router as api
 from app.api_docs import router as api_docs
+from app.assets import Assets
 from app.browse import router as browse
 from app.browse.features import ROUTES as feature_routes
 from app.computing import Computing
@@ -65,7 +65,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now, token: TokenSource
     app.router.routes.extend(feature_routes)
     for router in ROUTERS:
         app.include_router(router)
-    app.mount("/static", StaticFiles(directory=static_directory()), name="static")
+    app.mount("/static", Assets(directory=static_directory()), name="static")
     return app
 
 

@@ -1,8 +1,8 @@
 """Pages from templates: the Jinja environment, page or fragment, moulds for pages that must be fast, static addresses, token rows.
 
 A route builds a frozen dataclass and calls `render(request, "browse/feature.html", context)`. The fields of that
-dataclass are all that the template can see, beside the environment's own helpers: `asset`, `slot`, `token_row` and the filters.
-A template that has a block named `fragment` answers an htmx request with that block alone.
+dataclass are all that the template can see, beside the environment's own helpers: `asset`, `styles`, `slot`, `token_row`
+and the filters. A template that has a block named `fragment` answers an htmx request with that block alone.
 """
 
 import hashlib
@@ -141,7 +141,8 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"asset": asset, "inside": inside, "slot": slot, "token_row": token_row}
+    environment.globals |= {"asset": asset, "inside": inside, "slot": slot, "styles": styles}
+    environment.globals["token_row"] = token_row
     environment.filters |= {"percent": percent, "share": share, "figure": figure, "whole": whole}
     environment.filters |= {"visible": visible, "commands": commands}
     return environment
@@ -164,6 +165,19 @@ def asset(path: str) -> str:
     """Address of a static file, with a digest of its content, so that a changed file is never read from a cache."""
     content = (static_directory() / path).read_bytes()
     return f"/static/{path}?v={hashlib.sha256(content).hexdigest()[:10]}"
+
+
+@lru_cache
+def styles(*names: str) -> str:
+    """Address of style sheets joined in this order, with a digest as `asset` gives it."""
+    joined = "+".join(names)
+    return f"/static/css/{joined}.css?v={hashlib.sha256(joined_styles(joined)).hexdigest()[:10]}"
+
+
+@lru_cache
+def joined_styles(joined: str) -> bytes:
+    """The text of the style sheets whose names are joined by a plus sign. Raises FileNotFoundError."""
+    return b"\n".join((static_directory() / "css" / f"{name}.css").read_bytes() for name in joined.split("+"))
 
 
 def token_row(

@@ -191,6 +191,13 @@ def test_an_asset_has_a_digest_of_its_content_in_its_address():
     assert r.asset("css/base.css") == f"/static/css/base.css?v={hashlib.sha256(content).hexdigest()[:10]}"
 
 
+def test_style_sheets_are_joined_in_order():
+    texts = [(r.static_directory() / f"css/{name}.css").read_bytes() for name in ("tokens", "base")]
+    digest = hashlib.sha256(b"\n".join(texts)).hexdigest()[:10]
+    assert r.styles("tokens", "base") == f"/static/css/tokens+base.css?v={digest}"
+    assert r.joined_styles("tokens+base") == b"\n".join(texts)
+
+
 def test_assets_are_looked_up_in_the_package_first_then_beside_it(tmp_path, monkeypatch):
     monkeypatch.setattr(r, "APP", tmp_path / "app")
     with pytest.raises(DartboardError, match="no static folder"):

@@ -146,3 +146,14 @@ def test_a_dictionarys_own_card_is_shown_below_its_figures_and_nothing_of_it_is_
     assert "<script" not in shown
     assert "<img" not in shown
     assert 'id="card"' not in without
+
+
+def test_a_feature_page_waits_for_one_style_sheet(client, trained, live):
+    page = client.get(f"/dictionaries/{trained.name}/features/{live.index}").text
+    (address,) = re.findall(r'<link rel="stylesheet" href="([^"]+)"', page)
+    sheet = client.get(address)
+    assert sheet.headers["content-type"] == "text/css; charset=utf-8"
+    assert "immutable" in sheet.headers["cache-control"]
+    assert ".hits" in sheet.text and ".feature-head" in sheet.text and "--paper" in sheet.text
+    assert client.get("/static/css/tokens+none.css").status_code == 404
+    assert client.get("/static/css/tokens+../../app/main.css").status_code == 404
