@@ -6,6 +6,7 @@ The worker is a real process that speaks the worker's lines and loads no model: 
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,16 +29,22 @@ main()
 """
 
 
-@pytest.fixture(scope="module")
-def reading(small_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Base URL of a server with a worker."""
-    data = copy_store(small_store, tmp_path_factory.mktemp("text") / "data")
+@contextmanager
+def reading_server(data: Path) -> Iterator[str]:
+    """Serve a folder with a worker; yields the base URL."""
     store = FeatureStore(data / "features.sqlite")
     script = data / "worker.py"
     script.write_text(WORKER.replace("NAMES", repr([one.name for one in store.dictionaries()])), "utf-8")
     store.close()
     code = SERVER.format(python=sys.executable, script=str(script))
     with serving(data, "--live", command=[sys.executable, "-c", code]) as base:
+        yield base
+
+
+@pytest.fixture(scope="module")
+def reading(small_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Base URL of a server with a worker."""
+    with reading_server(copy_store(small_store, tmp_path_factory.mktemp("text") / "data")) as base:
         yield base
 
 
