@@ -63,6 +63,7 @@ class SiteConfig(Section):
     context_length: int = Field(128, ge=8, le=4096, description="Tokens a window.")
     held_out: float = Field(0.1, gt=0, lt=1, description="Share of documents that fit no dictionary and measure FVE.")
     sink_norm: float = Field(10.0, gt=1, description="Mask positions whose norm exceeds this many medians.")
+    skip_positions: int = Field(0, ge=0, description="Mask so many positions at the beginning of every window, too.")
     sample: int = Field(
         65_536, ge=256, description="Tokens kept in memory to measure the site and to make and to judge dictionaries."
     )
@@ -72,6 +73,15 @@ class SiteConfig(Section):
     activations: str | None = Field(
         None, description="Folder of activations that an earlier build kept; then the model is not run."
     )
+
+    @model_validator(mode="after")
+    def leaves_something(self) -> Self:
+        if self.skip_positions >= self.context_length:
+            raise ValueError(
+                f"site {self.name!r} has skip_positions = {self.skip_positions}, which leaves nothing of windows of "
+                f"{self.context_length} tokens; lower it"
+            )
+        return self
 
 
 class Defaults(Section):

@@ -12,9 +12,13 @@ from pipeline.model import load_pretrained
 
 
 def plain_model(config: ModelConfig, folder: Path) -> ModelConfig:
-    """The same model as one that loads fast: a GGUF file is unpacked into `folder` unless that was done before."""
+    """The same model as one that loads fast, and from anywhere, if it is in a folder.
+
+    A GGUF file is unpacked into `folder` unless that was done before.
+    """
     if config.gguf is None:
-        return config
+        own = Path(config.source).expanduser()
+        return config.model_copy(update={"source": str(own.resolve())}) if own.is_dir() else config
     if not (folder / "config.json").is_file():
         unpack_gguf(config, folder)
     return config.model_copy(update={"source": str(folder.resolve()), "gguf": None})

@@ -31,7 +31,7 @@ from pipeline.kept import Kept, Manifest, shard_path, write_shard
 from pipeline.make import Ground, check_size, make, make_trained, read_file, trained_together
 from pipeline.model import check_layer, load_tokenizer, model_width, special_tokens
 from pipeline.passes import Parts, piece, run_pass
-from pipeline.plan import Plan, needs_kept
+from pipeline.plan import OF_ONE_SITE, Plan, needs_kept
 from pipeline.progress import Stages
 from pipeline.sample import FORWARD_CONTEXTS, SHARD_CONTEXTS, Layout, Mask, Sample, Statistics, sample_shards
 from pipeline.streaming import FromDisk, FromModel, Pass, Source, Streamed, StreamedSite, sampled
@@ -108,10 +108,11 @@ class Group:
     def kept_folder(self) -> Path | None:
         """Where this group's activations are, or are to be, on disk."""
         if self.first.activations is not None:
-            return Path(self.first.activations)
+            return Path(self.first.activations).resolve()
         if self.first.keep_activations:
-            return self.run.data / "activations" / f"{self.first.model}-{self.run.plan.group_key(self.sites)}"
-        return self.folder / "activations" if needs_kept(self.run.plan.config, self.sites) else None
+            folder = self.run.data / "activations" / f"{self.first.model}-{self.run.plan.group_key(self.sites)}"
+            return folder.resolve()  # the workers of a cluster may be at work in other folders
+        return (self.folder / "activations").resolve() if needs_kept(self.run.plan.config, self.sites) else None
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -166,7 +167,9 @@ class Group:
         if site.name not in self._samples:
             activations = {shard: layers[site.layer] for shard, layers in self.sampled.items()}
             special = special_tokens(self.tokenizer)
-            self._samples[site.name] = Sample.of(self.contexts, activations, special, site.sink_norm)
+            self._samples[site.name] = Sample.of(
+                self.contexts, activations, special, site.sink_norm, site.skip_positions
+            )
         return self._samples[site.name]
 
     def fitting(self, site: SiteConfig) -> Tensor:
@@ -177,7 +180,7 @@ class Group:
 
     def statistics(self, site: SiteConfig) -> Statistics:
         if site.name not in self._statistics:
-            path = self.folder / f"statistics-{site.name}.json"
+            path = self.folder / f"statistics-{fingerprint(site.model_dump(mode='json'))[:16]}.json"
             if not path.is_file():
                 found = self.sample(site).statistics(site.sink_norm)
                 write_json(path, {**asdict(found), "mean": found.mean.tolist()})
@@ -186,7 +189,8 @@ class Group:
         return self._statistics[site.name]
 
     def mask(self, site: SiteConfig) -> Mask:
-        return Mask(special_tokens(self.tokenizer), site.sink_norm * self.statistics(site).median_norm)
+        limit = site.sink_norm * self.statistics(site).median_norm
+        return Mask(special_tokens(self.tokenizer), limit, site.skip_positions)
 
     # Dictionaries.
 
@@ -388,7 +392,7 @@ def groups(sites: Sequence[SiteConfig]) -> list[list[SiteConfig]]:
     """Sites that can be read in one pass, in the order in which they come."""
     found: dict[tuple[Any, ...], list[SiteConfig]] = {}
     for site in sites:
-        same = site.model_dump(exclude={"name", "layer", "sample", "sink_norm"})
+        same = site.model_dump(exclude=OF_ONE_SITE)
         found.setdefault(tuple(same.items()), []).append(site)
     return list(found.values())
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from app.errors import UserError
 from pipeline.corpus import Contexts
 from pipeline.files import read_tensors, write_json, write_tensors
+from pipeline.hashing import fingerprint
 from pipeline.sample import Layout, Mask, Rows
 
 
@@ -79,7 +80,8 @@ class Kept:
 
     def fit_sizes(self) -> list[int]:
         """Fitting tokens of each shard; found once, then read from a file beside the shards."""
-        path = self.folder / f"fitting-{self.layer}.json"
+        masked = fingerprint(sorted(self.mask.special), self.mask.limit, self.mask.skip)[:16]
+        path = self.folder / f"fitting-{self.layer}-{masked}.json"
         if not path.is_file():
             write_json(path, [len(self.fit_rows(shard)) for shard in range(self.count)])
         sizes: list[int] = json.loads(path.read_text("utf-8"))
@@ -107,7 +109,9 @@ def read_shard(folder: Path, shard: int) -> dict[int, Tensor]:
     """`activations[context · position, d]` by layer. Raises UserError where the file is damaged or not there."""
     path = shard_path(folder, shard)
     if not path.is_file():
-        raise UserError(f"{path} is not there; keep these activations again.")
+        raise UserError(
+            f"{path} is not there; keep these activations again, and on a cluster in a folder that all its nodes share."
+        )
     try:
         return {int(name.removeprefix("layer-")): tensor for name, tensor in read_tensors(path).items()}
     except SafetensorError as error:

@@ -11,6 +11,8 @@ from pipeline.config import Build, DictionaryConfig, FileConfig, SiteConfig, Tra
 from pipeline.hashing import fingerprint
 from pipeline.sources import corpus_hash, model_hash, weights_hash
 
+OF_ONE_SITE = {"name", "layer", "sample", "sink_norm", "skip_positions"}  # in what sites read in one pass may differ
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -36,7 +38,7 @@ class Plan:
     def group_key(self, sites: Sequence[SiteConfig]) -> str:
         """What the contexts and activations of sites that are read together depend on."""
         first = sites[0]
-        text = first.model_dump(mode="json", exclude={"name", "layer", "sample", "sink_norm", "keep_activations"})
+        text = first.model_dump(mode="json", exclude={*OF_ONE_SITE, "keep_activations"})
         corpora = [name for name in (first.corpus, first.second_corpus) if name is not None]
         parts = [(self.config.corpus(name).model_dump(mode="json"), self.corpus_hashes[name]) for name in corpora]
         layers = sorted({site.layer for site in sites})

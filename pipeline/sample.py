@@ -34,10 +34,14 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """Where no feature may fire: special tokens, and attention sinks, whose norm exceeds `limit`."""
+    """Where no feature may fire: special tokens, the first `skip` positions of a context, and attention sinks.
+
+    A sink is where the norm exceeds `limit`.
+    """
 
     special: frozenset[int]
     limit: float
+    skip: int = 0
 
     def special_at(self, tokens: NDArray[np.int32]) -> NDArray[np.bool_]:
         found: NDArray[np.bool_] = np.isin(tokens, np.array(sorted(self.special), np.int64))
@@ -47,12 +51,16 @@ class Mask:
         """`allowed[context, position]` for `tokens[context, position]` and `activations[context · position, d]`."""
         norms = activations.float().norm(dim=1).cpu().numpy().reshape(tokens.shape)
         ordinary: NDArray[np.bool_] = ~self.special_at(tokens) & (norms <= self.limit)
+        ordinary[:, : self.skip] = False
         return ordinary
 
     def counts(self, tokens: NDArray[np.int32], allowed: NDArray[np.bool_]) -> dict[str, int]:
-        """How many positions are masked, by reason."""
-        special = int(self.special_at(tokens).sum())
-        return {"special": special, "sink": int((~allowed).sum()) - special}
+        """How many positions are masked, by reason: `start` are those skipped that are not special."""
+        special = self.special_at(tokens)
+        counts = {"special": int(special.sum())}
+        if self.skip:
+            counts["start"] = int((~special[:, : self.skip]).sum())
+        return {**counts, "sink": int((~allowed).sum()) - sum(counts.values())}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +102,19 @@ class Sample:
 
     @classmethod
     def of(
-        cls, contexts: Contexts, activations: dict[int, Tensor], special: frozenset[int], sink_norm: float
+        cls,
+        contexts: Contexts,
+        activations: dict[int, Tensor],
+        special: frozenset[int],
+        sink_norm: float,
+        skip: int = 0,
     ) -> "Sample":
         """A sink's norm exceeds `sink_norm` times the median norm of the first shard's ordinary tokens."""
         first = min(activations)
         tokens = contexts.tokens[Layout(contexts.count).span(first)]
         ordinary = ~Mask(special, np.inf).special_at(tokens).reshape(-1)
         norms = activations[first].float().norm(dim=1).numpy()
-        return cls(contexts, activations, Mask(special, sink_norm * float(np.median(norms[ordinary]))))
+        return cls(contexts, activations, Mask(special, sink_norm * float(np.median(norms[ordinary])), skip))
 
     def rows(self, shard: int) -> Rows:
         span = Layout(self.contexts.count).span(shard)

@@ -318,6 +318,30 @@ def test_a_text_that_changed_before_a_resume_is_told_and_read_anew(
     assert "The files of corpus 'wiki' have changed since the build that was interrupted" in console.getvalue()
 
 
+def test_positions_that_are_skipped_and_another_mask_before_a_resume(
+    module_build_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No feature fires on the first positions, whatever an interrupted build has left of another mask."""
+    whole = write(tmp_path / "W.toml", module_build_file, NO_TRAINING, ("contexts = 200", "contexts = 100"))
+    skipping = write(tmp_path / "S.toml", whole, ("layer = 1", "layer = 1\nskip_positions = 3\nsink_norm = 1.5"))
+    monkeypatch.chdir(tmp_path)
+    build_here(whole, Path("resumed"), keep_work=True)
+    assert pages(Path("resumed"), "signs")
+    build_here(skipping, Path("resumed"))
+    build_here(skipping, Path("fresh"))
+    assert digest(Path("resumed")) == digest(Path("fresh"))
+    store = FeatureStore(Path("fresh") / "features.sqlite")
+    (site,) = store.sites()
+    assert site.masked["start"] == 3 * 100
+    signs = store.dictionaries()[0]
+    hits = [hit for feature in store.features(signs.id) for hit in store.hits(signs.id, feature.index)]
+    assert hits
+    assert min(hit.peak for hit in hits) >= 3
+    shown = store.contexts({hit.context for hit in hits}).values()
+    assert {0, 1, 2} <= set.intersection(*(set(one.masked) for one in shown))
+    store.close()
+
+
 def test_too_little_memory_is_one_sentence(module_build_file: Path, tmp_path: Path) -> None:
     large = write(tmp_path / "L.toml", module_build_file, NO_TRAINING, ("expansion = 2", "m = 2_000_000_000_000"))
     large.write_text(

@@ -13,6 +13,7 @@ from pipeline.config import FileConfig, load_build
         ("k = 4", 'k = "many"', r"defaults\.k: Input should be a valid integer.*'many'"),
         ("layer = 1", "layr = 1", r"unknown key site\[0\]\.layr"),
         ("seed = 3", "sed = 3", "unknown key sed"),
+        ("layer = 1", "layer = 1\nskip_positions = 32", r"skip_positions = 32, which leaves nothing of windows of 32"),
         ('kind = "random-sign"', 'kind = "random-sine"', r"dictionary\[0\].*random-sine"),
         ("tokens = 40_000", "tokens = -1", r"dictionary\[2\]\.tokens: .*greater than or equal to 1"),
         ('model = "tiny"', 'model = "large"', "site 'tiny-1' has model = 'large'"),
