@@ -56,13 +56,8 @@ def matched_tokens(x: Tensor, seed: int, tokens: int = TOKENS) -> Matched:
 
 def _reconstruct(x: Tensor, m: int, k: int, seed: int) -> Tensor:
     """The sums of activation × direction over the directions that fire, `[token, n]` in float64, unscaled."""
-    n = x.shape[1]
-    directions = random_sign(m, n, derive(seed, "floor"))
-    zeros = torch.zeros
-    codes = Dictionary("random-sign", "topk", directions, zeros(m), None, zeros(n), k=min(k, m), centred=False).encode(
-        x
-    )
-    return codes.decode(directions).double()
+    directions = random_sign(m, x.shape[1], derive(seed, "floor"))
+    return alone(directions, min(k, m)).encode(x).decode(directions).double()
 
 
 def _explained(x: Tensor, made: Tensor) -> float:
@@ -70,6 +65,12 @@ def _explained(x: Tensor, made: Tensor) -> float:
     norms = made.square().sum(0)
     explained = torch.where(norms > 0, (x * made).sum(0).square() / norms, 0.0)
     return float(explained.sum() / x.square().sum())
+
+
+def alone(directions: Tensor, k: int) -> Dictionary:
+    """The top-k dictionary of `directions[m, n]` that subtracts no mean and has no decoder."""
+    m, n = directions.shape
+    return Dictionary("random-sign", "topk", directions, torch.zeros(m), None, torch.zeros(n), k=k, centred=False)
 
 
 def gaussian(tokens: int, n: int, seed: int) -> Tensor:

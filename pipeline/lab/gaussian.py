@@ -16,9 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipeline.dictionaries import Dictionary
 from pipeline.dictionaries.directions import random_sign
-from pipeline.floors import gaussian
+from pipeline.floors import alone, gaussian
 from pipeline.hashing import derive
 
 TIED_TOKENS, SOLVE_TOKENS, OMP_TOKENS = 2048, 512, 64  # enough for ±.002 in one seed; OMP encodes each token k times
@@ -45,14 +44,14 @@ def floors(directions: Tensor, x: Tensor, k: int, advance: Callable[[int], None]
 
 def tied_fve(directions: Tensor, x: Tensor, k: int, scaled: bool = True) -> float:
     """FVE of s Σ (x·eⱼ) eⱼ over the k directions that fire, at the s that explains most, or at s = 1."""
-    unscaled = _dictionary(directions, k).encode(x).decode(directions).double()
+    unscaled = alone(directions, k).encode(x).decode(directions).double()
     scale = float((x * unscaled).sum() / unscaled.square().sum()) if scaled else 1.0
     return _fve(x, x - scale * unscaled)
 
 
 def least_squares_fve(directions: Tensor, x: Tensor, k: int) -> float:
     """FVE of the best combination, for each token, of the k directions that fire on it."""
-    support = _dictionary(directions, k).encode(x).index.long().reshape(len(x), k)
+    support = alone(directions, k).encode(x).index.long().reshape(len(x), k)
     explained = 0.0
     for rows, chosen in zip(torch.split(x, BATCH), torch.split(support, BATCH), strict=True):
         atoms = directions[chosen].double()
@@ -95,7 +94,7 @@ def shares_used(
     Centred, x − μ = g is encoded, whatever γ is. `advance` counts multiplications.
     """
     mean = torch.nn.functional.normalize(gaussian(1, n, derive(seed, "mean")), dim=1) * n**0.5
-    raw = _dictionary(random_sign(m, n, derive(seed, "directions")), k)
+    raw = alone(random_sign(m, n, derive(seed, "directions")), k)
     used = torch.zeros(len(gammas) + 1, m, dtype=torch.bool)
     for start in range(0, tokens, DRAW):
         x = gaussian(min(DRAW, tokens - start), n, derive(seed, "tokens", str(start)))
@@ -104,12 +103,6 @@ def shares_used(
             advance(len(x) * raw.encoder.numel())
     shares: list[float] = used.double().mean(1).tolist()
     return shares
-
-
-def _dictionary(directions: Tensor, k: int) -> Dictionary:
-    """The top-k dictionary of `directions[m, n]` that subtracts no mean."""
-    m, n = directions.shape
-    return Dictionary("random-sign", "topk", directions, torch.zeros(m), None, torch.zeros(n), k=k, centred=False)
 
 
 def _fve(x: Tensor, residual: Tensor) -> float:
