@@ -39,10 +39,35 @@ def select(pre: NDArray[np.float32], k: int, index: NDArray[np.int32], value: ND
 
 
 @compiled
-def select_half(
+def select_half(pre: NDArray[np.uint16], k: int, index: NDArray[np.int32], value: NDArray[np.float32]) -> bool:
+    """The same for `pre[row, m]` of the bits of bfloat16 values, the upper half of a float32's: compared as 16-bit integers."""
+    m = pre.shape[1]
+    row = np.full(-(-m // BAND) * BAND, -(2**15), np.int16)
+    maxima, largest = np.empty(len(row) // DEPTH, np.int16), np.empty(LANES, np.int16)
+    _, _, found, keys, reached = _room(m)
+    for r in range(len(pre)):
+        if not _half_keys(pre[r], row):
+            return False
+        _lane_maxima(row, maxima, largest)
+        if k <= LANES:
+            for lane in range(LANES):
+                keys[lane] = largest[lane]
+            count = _collect(row, maxima, np.int16(_kth(keys, LANES, k)), found, reached)
+        else:
+            count = _all(found, m)
+        for i in range(count):
+            keys[i] = row[found[i]]
+        _settle(found, keys, count, k, index[r])
+        for i in range(k):
+            value[r, i] = np.uint32(np.uint32(pre[r, index[r, i]]) << np.uint32(16)).view(np.float32)
+    return True
+
+
+@compiled
+def select_half_sum(
     pre: NDArray[np.uint16], bias: NDArray[np.float32], k: int, index: NDArray[np.int32], value: NDArray[np.float32]
 ) -> bool:
-    """The same for `pre[row, m]` of the bits of bfloat16 values, the upper half of a float32's, plus `bias[m]`, or empty."""
+    """`select` for the sum of `pre[row, m]`, bits of bfloat16 values, and `bias[m]`."""
     m = pre.shape[1]
     padded = np.full(-(-m // BAND) * BAND, -np.inf, np.float32)
     room = _room(m)
@@ -51,6 +76,19 @@ def select_half(
         if not _row(padded, k, index[r], value[r], room):
             return False
     return True
+
+
+@compiled
+def _half_keys(bits: NDArray[np.uint16], row: NDArray[np.int16]) -> bool:
+    """Fill `row[:m]` with integers in the order of the values; −0 is 0. False where a value is NaN."""
+    largest = np.uint16(0)
+    for i in range(len(bits)):
+        signed = np.int16(bits[i])
+        size = np.uint16(bits[i] & np.uint16(0x7FFF))
+        largest = max(largest, size)
+        key = np.int16(signed ^ ((signed >> np.int16(15)) & np.int16(0x7FFF)))
+        row[i] = np.int16(0) if size == 0 else key
+    return largest <= np.uint16(0x7F80)
 
 
 @compiled
@@ -77,22 +115,30 @@ def _row(row: NDArray[np.float32], k: int, index: NDArray[np.int32], value: NDAr
             keys[lane] = _key(largest[lane])
         bound = _value(_kth(keys, LANES, k))
         count = _collect(row, maxima, bound, found, reached)
-    else:  # so few lanes say nothing of the k-th largest: every value is a candidate
-        for i in range(len(row)):
-            found[i] = i
-        count = len(row)
+    else:
+        count = _all(found, len(row))
     for i in range(count):
         keys[i] = _key(row[found[i]])
-    _settle(row, found, keys, count, k, index, value)
+    _settle(found, keys, count, k, index)
+    for i in range(k):
+        value[i] = row[index[i]]
     return True
 
 
 @compiled
-def _lane_maxima(row: NDArray[np.float32], maxima: NDArray[np.float32], largest: NDArray[np.float32]) -> bool:
+def _all(found: NDArray[np.int32], m: int) -> int:
+    """Every value is a candidate: lanes say nothing of the k-th largest where k is more than they are."""
+    for i in range(m):
+        found[i] = i
+    return m
+
+
+@compiled
+def _lane_maxima(row: NDArray[Any], maxima: NDArray[Any], largest: NDArray[Any]) -> bool:
     """Fill `maxima[band · lane]` and `largest[lane]`; false where a value is NaN."""
     wrong = False
     for lane in range(LANES):
-        largest[lane] = -np.inf
+        largest[lane] = row[lane]
     for band in range(len(row) // BAND):
         part = row[band * BAND : (band + 1) * BAND]
         top = maxima[band * LANES : (band + 1) * LANES]
@@ -110,9 +156,9 @@ def _lane_maxima(row: NDArray[np.float32], maxima: NDArray[np.float32], largest:
 
 @compiled
 def _collect(
-    row: NDArray[np.float32],
-    maxima: NDArray[np.float32],
-    bound: np.float32,
+    row: NDArray[Any],
+    maxima: NDArray[Any],
+    bound: Any,
     found: NDArray[np.int32],
     reached: NDArray[np.int32],
 ) -> int:
@@ -141,15 +187,7 @@ def _collect(
 
 
 @compiled
-def _settle(
-    row: NDArray[np.float32],
-    found: NDArray[np.int32],
-    keys: NDArray[np.int32],
-    count: int,
-    k: int,
-    index: NDArray[np.int32],
-    value: NDArray[np.float32],
-) -> None:
+def _settle(found: NDArray[np.int32], keys: NDArray[np.int32], count: int, k: int, index: NDArray[np.int32]) -> None:
     """The k candidates of the largest `keys[candidate]`: those above the k-th, then those equal to it with the lowest indices."""
     least = _kth(keys, count, k)
     filled = 0
@@ -165,14 +203,16 @@ def _settle(
         found[:equal].sort()
     for i in range(k - filled):
         index[filled + i] = found[i]
-    for i in range(k):
-        value[i] = row[index[i]]
 
 
 @compiled
 def _kth(keys: NDArray[np.int32], count: int, k: int) -> np.int32:
     """The k-th largest of `keys[:count]`, by bisection."""
-    low, high = np.int64(-(2**31)), np.int64(2**31 - 1)
+    least = most = keys[0]
+    for i in range(count):
+        least = min(least, keys[i])
+        most = max(most, keys[i])
+    low, high = np.int64(least), np.int64(most)
     while low < high:
         middle = np.int32((low + high + 1) >> 1)
         above = np.int32(0)
@@ -231,7 +271,9 @@ def choose(
             return False
         for i in range(count):
             keys[i] = _key(abs(row[found[i]]) if absolute else row[found[i]])
-        _settle(row, found, keys, count, k, index[r], value[r])
+        _settle(found, keys, count, k, index[r])
+        for i in range(k):
+            value[r, i] = row[index[r, i]]
     return True
 
 
@@ -275,9 +317,7 @@ def _shortlist(
         least = _reach(_value(_kth(keys, LANES, k)), slack, rounding)
         count = _collect(row, maxima, least, found, reached)
     else:
-        for i in range(m):
-            found[i] = i
-        count = m
+        count = _all(found, m)
     if count < k:
         return count
     for i in range(count):

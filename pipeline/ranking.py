@@ -1,22 +1,26 @@
 """For every row of one matrix, the rows of another with the largest inner products: a blocked product, and never all of it.
 
-A block is ROWS × KEYS products in a buffer that is used again; of each only the n largest are kept, and merged at the
-end. Equal products go by the lower index, and block shapes are fixed, so that the result is the same wherever it is made.
+On a CPU the product is but a hint, made as fast as the processor can, and what may be among the n largest is summed again
+exactly (`pipeline.dictionaries.shortlist`): the result is the same bits wherever it is made. On other devices, and where one
+product serves two matrices, the product itself counts. Equal products go by the lower index.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.dictionaries.shortlist import Shortlister
 from pipeline.sift import keep_largest, sift
 from pipeline.topk import top_k
 
-ROWS = 256
-KEYS = 32_768
+ROWS = 1024  # multiplied at a time, where there are few keys
+PRODUCTS = 2**23  # at a time, at most, however many keys there are
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +37,19 @@ def largest(rows: Tensor, keys: Tensor, n: int, *, itself: bool = True) -> Ranke
     Where not `itself`, rows and keys are the same list, and no row is ranked for itself.
     """
     n = max(0, min(n, len(keys) if itself else len(keys) - 1))
-    result = _empty(len(rows), n)
-    for start, found in _blocks(rows, keys, n, itself, both=False):
-        _store(result, start, found[0])
-    return result
+    return _joined([product.largest() for product in _products(rows, keys, n, itself)], len(rows), n)
+
+
+def extremes(rows: Tensor, keys: Tensor, n: int) -> tuple[Ranked, Ranked]:
+    """The n largest and the n smallest products (smallest first) for every row, from one product."""
+    n = min(n, len(keys))
+    above, below = [], []
+    for product in _products(rows, keys, n, itself=True):
+        above.append(product.largest())
+        product.negate()
+        below.append(product.largest())
+    bottom = _joined(below, len(rows), n)
+    return _joined(above, len(rows), n), Ranked(bottom.index, -bottom.value)
 
 
 def both_ways(rows: Tensor, keys: Tensor, n: int) -> tuple[Ranked, Ranked]:
@@ -44,108 +57,118 @@ def both_ways(rows: Tensor, keys: Tensor, n: int) -> tuple[Ranked, Ranked]:
     if not len(rows) or not len(keys) or rows.device.type != "cpu":
         return largest(rows, keys, n), largest(keys, rows, n)
     wanted = min(n, len(rows))
-    columns = _Columns(
-        np.full(len(keys), -np.inf, np.float32),
-        np.zeros(len(keys), np.int32),
-        np.empty((len(keys), 2 * wanted), np.int32),
-        np.empty((len(keys), 2 * wanted), np.float32),
-    )
-
-    def see(start: int, first: int, products: Tensor) -> None:
-        some = slice(first, first + products.shape[1])
-        held = columns.index[some], columns.value[some]
-        sift(products.numpy(), start, wanted, columns.least[some], columns.filled[some], *held)
-
-    result = _empty(len(rows), min(n, len(keys)))
-    for start, ranked in _blocks(rows, keys, min(n, len(keys)), True, both=False, see=see):
-        _store(result, start, ranked[0])
-    keep_largest(columns.filled, columns.index, columns.value, wanted)
-    return result, _sorted(columns.index[:, :wanted], columns.value[:, :wanted], wanted)
+    least, filled = np.full(len(keys), -np.inf, np.float32), np.zeros(len(keys), np.int32)
+    index, value = np.empty((len(keys), 2 * wanted), np.int32), np.empty((len(keys), 2 * wanted), np.float32)
+    found, seen = [], 0
+    for product in _plain(rows, keys, min(n, len(keys)), itself=True):
+        sift(product.products.numpy(), seen, wanted, least, filled, index, value)
+        found.append(product.largest())
+        seen += len(product.products)
+    keep_largest(filled, index, value, wanted)
+    return _joined(found, len(rows), min(n, len(keys))), _sorted(index[:, :wanted], value[:, :wanted])
 
 
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    """Of every key: what a product must exceed, how many are held, and those."""
+class _Product(Protocol):
+    """The products of a block of rows with all keys."""
 
-    least: NDArray[np.float32]
-    filled: NDArray[np.int32]
-    index: NDArray[np.int32]
-    value: NDArray[np.float32]
+    def largest(self) -> Ranked:
+        """The n largest of each row."""
 
-
-def extremes(rows: Tensor, keys: Tensor, n: int) -> tuple[Ranked, Ranked]:
-    """The n largest and the n smallest products (smallest first) for every row, from one product."""
-    n = min(n, len(keys))
-    top, bottom = _empty(len(rows), n), _empty(len(rows), n)
-    for start, (large, small) in _blocks(rows, keys, n, True, both=True):
-        _store(top, start, large)
-        _store(bottom, start, Ranked(small.index, -small.value))
-    return top, bottom
+    def negate(self) -> None:
+        """Multiply by −1."""
 
 
-def _blocks(
-    rows: Tensor,
-    keys: Tensor,
-    n: int,
-    itself: bool,
-    both: bool,
-    see: Callable[[int, int, Tensor], None] | None = None,
-) -> Iterator[tuple[int, list[Ranked]]]:
-    """By block of rows: its first row, and what is largest in the products (and in the products times −1).
+@dataclass(slots=True)
+class _Plain:
+    """Products that count."""
 
-    `see` is shown the first row, the first key and the products of every block.
-    """
-    if n < 1:
-        return
-    spans = [(first, min(KEYS, len(keys) - first)) for first in range(0, len(keys), KEYS)]
-    buffer = torch.empty(ROWS * min(KEYS, len(keys)), device=rows.device)
-    held = sum(min(n, width) for _, width in spans)
-    sides = [(torch.empty(ROWS, held, dtype=torch.int32), torch.empty(ROWS, held)) for _ in range(1 + both)]
-    for start in range(0, len(rows), ROWS):
-        block = rows[start : start + ROWS]
-        place = 0
-        for first, width in spans:
-            products = buffer[: len(block) * width].view(len(block), width)
-            torch.mm(block, keys[first : first + width].T, out=products)
-            if not itself and first < start + ROWS and start < first + width:
-                own = torch.arange(max(start, first), min(start + len(block), first + width), device=rows.device)
-                products[own - start, own - first] = -torch.inf
-            if see is not None:
-                see(start, first, products)
-            kept = min(n, width)
-            for side, (index, value) in enumerate(sides):
-                if side:
-                    products.neg_()
-                found = index[: len(block), place : place + kept], value[: len(block), place : place + kept]
-                _top_k(products, kept, *found)
-                found[0].add_(first)
-            place += kept
-        yield start, [_sorted(index[: len(block)].numpy(), value[: len(block)].numpy(), n) for index, value in sides]
+    products: Tensor
+    n: int
+
+    def largest(self) -> Ranked:
+        index = self.products.new_empty(len(self.products), self.n, dtype=torch.int32)
+        value = torch.empty_like(index, dtype=torch.float32)
+        top_k(self.products, self.n, index, value)
+        return _sorted(index.cpu().numpy(), value.cpu().numpy())
+
+    def negate(self) -> None:
+        self.products.neg_()
 
 
-def _top_k(products: Tensor, n: int, index: Tensor, value: Tensor) -> None:
-    """As `top_k`, into slices that need not be contiguous, on the CPU."""
-    own = torch.empty(index.shape, dtype=torch.int32, device=products.device)
-    of_own = torch.empty(value.shape, device=products.device)
-    top_k(products, n, own, of_own)
-    index.copy_(own)
-    value.copy_(of_own)
+@dataclass(slots=True)
+class _Hinted:
+    """Products that say which of `x · keys` to look at. Rows are shared among as many threads as torch has."""
+
+    by: Shortlister
+    x: Tensor
+    hint: Tensor
+    slack: NDArray[np.float32]
+
+    def largest(self) -> Ranked:
+        index, value = torch.empty(len(self.x), self.by.k, dtype=torch.int32), torch.empty(len(self.x), self.by.k)
+        threads = torch.get_num_threads()
+        share = -(-len(self.x) // threads)
+
+        def choose(first: int) -> None:
+            some = slice(first, first + share)
+            self.by.choose(self.hint[some], self.slack[some], self.x[some], index[some], value[some])
+
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(choose, range(0, len(self.x), share)))
+        return _sorted(index.numpy(), value.numpy())
+
+    def negate(self) -> None:
+        self.hint.neg_()
+        self.x = -self.x
 
 
-def _sorted(index: NDArray[np.int32], value: NDArray[np.float32], n: int) -> Ranked:
-    """The n largest of each row in order, equal values by index: one sort of 64-bit keys that hold both."""
+def _products(rows: Tensor, keys: Tensor, n: int, itself: bool) -> Iterator[_Product]:
+    if rows.device.type != "cpu":
+        return _plain(rows, keys, n, itself)
+    return _hinted(rows, keys, n, itself) if n > 0 else iter(())
+
+
+def _plain(rows: Tensor, keys: Tensor, n: int, itself: bool) -> Iterator[_Plain]:
+    room = keys.new_empty(_at_a_time(rows, keys), len(keys))
+    for start, x in _blocks(rows, len(room), n):
+        products = torch.mm(x, keys.T, out=room[: len(x)])
+        yield _Plain(products if itself else _without_itself(products, start), n)
+
+
+def _hinted(rows: Tensor, keys: Tensor, n: int, itself: bool) -> Iterator[_Hinted]:
+    by = Shortlister.of(keys, torch.empty(0), n, absolute=False)
+    room = by.room(_at_a_time(rows, keys))
+    for start, x in _blocks(rows, len(room), n):
+        hint, slack = by.hint(x, room)
+        yield _Hinted(by, x, hint if itself else _without_itself(hint, start), slack)
+
+
+def _at_a_time(rows: Tensor, keys: Tensor) -> int:
+    return max(1, min(len(rows), ROWS, PRODUCTS // max(len(keys), 1)))
+
+
+def _blocks(rows: Tensor, at_a_time: int, n: int) -> Iterator[tuple[int, Tensor]]:
+    for start in range(0, len(rows) if n > 0 else 0, at_a_time):
+        yield start, rows[start : start + at_a_time].contiguous()
+
+
+def _without_itself(products: Tensor, start: int) -> Tensor:
+    own = torch.arange(len(products), device=products.device)
+    products[own, start + own] = -torch.inf
+    return products
+
+
+def _sorted(index: NDArray[np.int32], value: NDArray[np.float32]) -> Ranked:
+    """In order, equal values by index: one sort of 64-bit keys that hold both."""
     bits = (value + np.float32(0)).view(np.uint32)  # −0 becomes 0
     descending = np.where(bits >> 31, bits, ~bits & np.uint32(0x7FFFFFFF))
-    keys = np.sort(descending.astype(np.uint64) << np.uint64(32) | index.astype(np.uint64), axis=1)[:, :n]
+    keys = np.sort(descending.astype(np.uint64) << np.uint64(32) | index.astype(np.uint64), axis=1)
     high = (keys >> np.uint64(32)).astype(np.uint32)
     bits = np.where(high >> 31, high, ~high & np.uint32(0x7FFFFFFF))
     return Ranked((keys & np.uint64(0xFFFFFFFF)).astype(np.int32), bits.view(np.float32))
 
 
-def _empty(rows: int, n: int) -> Ranked:
-    return Ranked(np.empty((rows, n), np.int32), np.empty((rows, n), np.float32))
-
-
-def _store(result: Ranked, start: int, found: Ranked) -> None:
-    result.index[start : start + len(found.index)] = found.index
-    result.value[start : start + len(found.value)] = found.value
+def _joined(found: list[Ranked], rows: int, n: int) -> Ranked:
+    if not found:
+        return Ranked(np.empty((rows, n), np.int32), np.empty((rows, n), np.float32))
+    return Ranked(*(np.concatenate([getattr(part, name) for part in found]) for name in ("index", "value")))

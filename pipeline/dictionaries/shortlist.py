@@ -52,8 +52,23 @@ class Shortlister:
         exact, bias = encoder.contiguous(), bias if bool(bias.any()) else bias[:0]
         return cls(exact, bias, rounded.T, float(exact.norm(dim=1).max()), float(lost), k, absolute)
 
-    def slack(self, x: Tensor, rough: Tensor) -> NDArray[np.float32]:
-        """By how much a pre-activation may be off for each row, apart from ROUNDING times itself."""
+    def room(self, rows: int) -> Tensor:
+        """For the hints of so many rows."""
+        return torch.empty(rows, len(self.exact), dtype=self.rounded.dtype)
+
+    def hint(self, x: Tensor, room: Tensor) -> tuple[Tensor, NDArray[np.float32]]:
+        """Of `x[row, d]`, float32: hints `[row, m]`, in `room`, and by how much each row's may be off, apart from ROUNDING."""
+        rough = x.to(self.rounded.dtype)
+        return torch.mm(rough, self.rounded, out=room[: len(x)]), self._slack(x, rough)
+
+    def choose(self, hint: Tensor, slack: NDArray[np.float32], x: Tensor, index: Tensor, value: Tensor) -> None:
+        """Fill `index[row, k]` and `value[row, k]`. Raises FloatingPointError where a pre-activation is NaN or infinite."""
+        rounding = np.float32(ROUNDING[hint.dtype])
+        work = slack, rounding, x.numpy(), self.exact.numpy(), self.bias.numpy(), self.absolute
+        if not kernels.choose(_bits(hint), *work, index.numpy(), value.numpy()):
+            raise FloatingPointError("a pre-activation is NaN or infinite")
+
+    def _slack(self, x: Tensor, rough: Tensor) -> NDArray[np.float32]:
         size = rough.float().norm(dim=1)
         summing = x.shape[1] * SUMMING * size * (self.length + self.lost)
         slack = (x - rough.float()).norm(dim=1) * self.length + size * self.lost + summing
@@ -71,18 +86,13 @@ class Shortlisting:
         self.index = torch.empty(tokens, by.k, dtype=torch.int32)
         self.value = torch.empty(tokens, by.k)
         self.positive = positive
-        self.hints = torch.empty(0, len(by.exact), dtype=by.rounded.dtype)
+        self.room = by.room(0)
 
     def add(self, x: Tensor, rows: slice) -> None:
-        """Encode `x[row, d]`, float32. Raises FloatingPointError where a pre-activation is NaN or infinite."""
-        by, rough = self.by, x.to(self.by.rounded.dtype)
-        if len(self.hints) < len(x):
-            self.hints = torch.empty(len(x), len(by.exact), dtype=rough.dtype)
-        hint = torch.mm(rough, by.rounded, out=self.hints[: len(x)])
-        rounding = np.float32(ROUNDING[rough.dtype])
-        work = (by.slack(x, rough), rounding, x.numpy(), by.exact.numpy(), by.bias.numpy(), by.absolute)
-        if not kernels.choose(_bits(hint), *work, self.index[rows].numpy(), self.value[rows].numpy()):
-            raise FloatingPointError("a pre-activation is NaN or infinite")
+        """Encode `x[row, d]`, float32."""
+        if len(self.room) < len(x):
+            self.room = self.by.room(len(x))
+        self.by.choose(*self.by.hint(x, self.room), x, self.index[rows], self.value[rows])
 
     def codes(self) -> Codes:
         return Codes.of_top(self.index, self.value.relu_() if self.positive else self.value)

@@ -14,10 +14,10 @@ def sorted_whole(products: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     return index, np.take_along_axis(products, index, 1)
 
 
-@pytest.fixture(params=[(256, 32_768), (7, 11)], ids=["one-block", "many-blocks"])
+@pytest.fixture(params=[(1024, 2**23), (7, 100)], ids=["one-block", "many-blocks"])
 def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranking, "ROWS", request.param[0])
-    monkeypatch.setattr(ranking, "KEYS", request.param[1])
+    monkeypatch.setattr(ranking, "PRODUCTS", request.param[1])
 
 
 @pytest.mark.usefixtures("blocks")
@@ -50,6 +50,16 @@ def test_one_product_ranks_both_ways(n: int, size: int) -> None:
     for found, expected in ((there, largest(rows, keys, n)), (back, largest(keys, rows, n))):
         np.testing.assert_array_equal(found.index, expected.index)
         np.testing.assert_array_equal(found.value, expected.value)
+
+
+def test_values_are_exact_sums_rounded_once() -> None:
+    draw = torch.Generator().manual_seed(0)
+    rows, keys = torch.randn(50, 64, generator=draw), 1 + torch.randn(3000, 64, generator=draw)
+    products = (rows.double() @ keys.double().T).numpy()
+    for found, exact in zip(extremes(rows, keys, 120), (products, -products), strict=True):
+        index, value = sorted_whole(exact, 120)
+        np.testing.assert_array_equal(found.index, index)
+        np.testing.assert_allclose(np.abs(found.value), np.abs(value), rtol=2e-7)
 
 
 @pytest.mark.usefixtures("blocks")

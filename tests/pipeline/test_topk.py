@@ -53,9 +53,10 @@ def test_the_largest_with_ties_to_the_lower_index(
 
 
 @WAYS
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("place", [0, 700, 1024, 1499])
-def test_nan_is_refused_wherever_it_stands(way: object, place: int) -> None:
-    pre = torch.randn(4, 1500)
+def test_nan_is_refused_wherever_it_stands(way: object, place: int, dtype: torch.dtype) -> None:
+    pre = torch.randn(4, 1500, dtype=dtype)
     pre[2, place] = torch.nan
     with pytest.raises(FloatingPointError, match="NaN"):
         found(way, pre, 5)
