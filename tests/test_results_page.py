@@ -18,17 +18,18 @@ from starlette.testclient import TestClient
 from app.errors import Conflict
 from app.exported import read_export
 from app.results.compute import compute, read
-from app.store.features import FeatureStore
+from app.results.words import cells
 from app.store.study import StudyStore
 from app.study.analysis.run import analyse
 from app.study.answers import PageAnswer, PairAnswer
 from app.study.frozen import FrozenStudy
 from app.study.protocol import Protocol
 from app.tables import write_folder
-from tests.serving import ROOT, dartboard
+from tests.serving import ROOT
 from tests.studies import answer, frozen_study, with_key_swapped
 from tests.test_cli import ok, refused
-from tests.web import Web, message, serve, serve_frozen
+from tests.test_results_report import page as page_of
+from tests.web import Web, message, serve_frozen
 
 PARTS = ("charts/arms.json", "charts/criteria.json?light=true", "data/arms.csv", "data/pages.csv", "tables/pages")
 FILES = ("report.html", "report.zip")
@@ -154,11 +155,11 @@ def test_after_the_reveal_the_page_says_what_the_export_gives(web: Web) -> None:
     assert "<progress" in staff.get("/results/small").text, "what was erased is out of the results"
 
 
-def settled(staff: TestClient, name: str = "small", seconds: int = 90) -> Response:
+def settled(staff: TestClient) -> Response:
     """The page once the results are computed."""
-    give_up = time.monotonic() + seconds
+    give_up = time.monotonic() + 90
     while True:
-        page = staff.get(f"/results/{name}")
+        page = staff.get("/results/small")
         assert page.status_code == 200, page.text
         if "<progress" not in page.text:
             return page
@@ -168,22 +169,18 @@ def settled(staff: TestClient, name: str = "small", seconds: int = 90) -> Respon
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_machine_scores_stand_beside_what_people_said(small_store: Path, data_folder: Path, tmp_path: Path) -> None:
+def test_machine_scores_stand_beside_what_people_said(data_folder: Path, tmp_path: Path) -> None:
     """A real file of scores, a study of the same store: the page says for each arm how far they agree, and so does the export."""
     plan = tmp_path / "STUDY.toml"
     plan.write_text(
         (ROOT / "tests" / "small-study.toml").read_text("utf-8").replace("features = 3", "features = 12"), "utf-8"
     )
-    dartboard("scores", "--no-embedder", "--data", data_folder)
-    dartboard("study", "simulate", plan, "--data", data_folder)
-    name = "simulated-small"
-    with serve(small_store, data_folder) as web:
-        page = settled(web.staff("analyst"), name, 600)
-        told = list(csv.DictReader(io.StringIO(web.staff("analyst").get(f"/results/{name}/data/machine.csv").text)))
-        web.app.state.computing.close()
-        store = FeatureStore(data_folder / "features.sqlite")
-        write_folder(web.study, name, tmp_path / "out", "csv", features=store)
-        store.close()
+    ok("scores", "--no-embedder", "--data", data_folder)
+    ok("study", "simulate", plan, "--data", data_folder)
+    ok("study", "export", "simulated-small", "--out", tmp_path / "out", "--data", data_folder)
+    url, features = f"sqlite:///{data_folder / 'study.sqlite'}", data_folder / "features.sqlite"
+    report = compute(lambda doing, share: None, url, "simulated-small", features)
+    [told] = [list(cells(table)) for table in report.tables() if table.name == "machine"]
     found = {(row["measure"], row["arm"]): row for row in told}
     assert len(found) == len(told)
     assert {arm for _, arm in found} == {"all", "trained", "random"}
@@ -198,10 +195,10 @@ def test_machine_scores_stand_beside_what_people_said(small_store: Path, data_fo
                 scores.setdefault((row["dictionary"], row["feature"]), []).append(int(row["value"]))
     pairs = [(mean(own), float(auroc[feature])) for feature, own in scores.items() if auroc[feature]]
     trained = found["token_auroc", "trained"]
-    assert float(trained["correlation"]) == pytest.approx(spearmanr(*zip(*pairs, strict=True)).statistic)
-    assert float(trained["correlation_low"]) < float(trained["correlation"]) < float(trained["correlation_high"])
-    assert int(trained["correlation_n"]) == len(pairs) >= 8
-    section = page.text.partition('id="machine"')[2].partition("<section")[0]
+    assert trained["correlation"] == pytest.approx(spearmanr(*zip(*pairs, strict=True)).statistic)
+    assert trained["correlation_low"] < trained["correlation"] < trained["correlation_high"]
+    assert trained["correlation_n"] == len(pairs) >= 8
+    section = page_of(report).partition('id="machine"')[2].partition("<section")[0]
     assert "token_auroc" in section and "/data/machine.csv" in section
 
 
