@@ -3,9 +3,9 @@
     python -m docs.screenshots --data data/demo
     python -m docs.screenshots --data data/demo --pages rater results
 
-The data folder's feature store is copied and the studies are new ones: nothing in the folder is touched. Staff's pages show the
-demo's study, a rater's those of docs/pictures.toml, results those of docs/results.toml with simulated raters; a reader's text is
-read by the demo's model, with the dictionaries beside the store. What `--pages` leaves out keeps its pictures.
+The data folder's feature store is copied and the studies are new ones: nothing in the folder is touched. The admin's pages show
+the demo's study, a rater's those of docs/pictures.toml, results those of docs/results.toml with simulated raters; a reader's text
+is read by the demo's model, with the dictionaries beside the store. What `--pages` leaves out keeps its pictures.
 """
 
 import argparse
@@ -16,9 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Route
 
 from app.store.study import StudyStore
+from docs.admin_pictures import admin_pages
 from docs.reader_pictures import reader_pages
 from tests.rating import answer_by_keyboard, item, keys_for, task, write_by_keyboard
 from tests.serving import ROOT, chromium, dartboard, serving
@@ -35,11 +36,10 @@ TALLEST = 1600  # pixels; the rest of a longer page is more of the same
 STUDY = ROOT / "demo" / "STUDY.toml"
 RATED = ROOT / "docs" / "pictures.toml"
 SIMULATED = ROOT / "docs" / "results.toml"
-PAGES = ("rater", "staff", "reader", "results")
+PAGES = ("rater", "staff", "admin", "reader", "results")
 DICTIONARIES = ("topk-sae", "random-sign")
 STARTED = 120  # seconds within which a server answers
 COMPUTED = 600_000  # milliseconds within which results are there
-RATINGS = 12  # of the demo's study, for its admin page to show some progress
 
 
 class Photographer:
@@ -64,9 +64,9 @@ class Photographer:
         """Photograph an address, or what `then` makes of its page."""
         for variant, options in VARIANTS.items():
             context = self.browser.new_context(storage_state=cookies, reduced_motion="reduce", **options)
+            context.route("**/css/tokens.css*", wait_for_fonts)
             page = context.new_page()
             page.goto(f"{self.base}{address}", wait_until="networkidle")
-            page.reload(wait_until="networkidle")  # with the fonts at hand
             if then:
                 then(page)
             self.shoot(page, f"{name}-{variant}")
@@ -77,11 +77,18 @@ class Photographer:
         assert size is not None
         tall = page.evaluate("document.documentElement.scrollHeight")
         page.set_viewport_size({"width": size["width"], "height": max(size["height"], min(tall, TALLEST))})
+        page.evaluate("document.fonts.ready.then(() => null)")
         page.wait_for_timeout(500)  # what loads when it comes into view
         page.screenshot(path=self.folder / f"{name}.png", animations="disabled")
 
 
-def staff_pages(camera: Photographer, cookies: Any, dictionary: str, other: str, study: str) -> None:
+def wait_for_fonts(route: Route) -> None:
+    """The styles, but that a page waits for its fonts: by themselves they do without one that comes late."""
+    response = route.fetch()
+    route.fulfill(response=response, body=response.text().replace("font-display: optional", "font-display: block"))
+
+
+def staff_pages(camera: Photographer, cookies: Any, dictionary: str, other: str) -> None:
     feature = f"/dictionaries/{dictionary}/features/{interesting_feature(camera, cookies, dictionary)}"
     camera.take("home", "/", cookies)
     camera.take("dictionary", f"/dictionaries/{dictionary}", cookies)
@@ -90,10 +97,6 @@ def staff_pages(camera: Photographer, cookies: Any, dictionary: str, other: str,
     camera.take("search", "/search?q=united+states", cookies)
     camera.take("search-output", "/search?q=war&by=output", cookies)
     camera.take("api", "/api/docs", cookies)
-    camera.take("admin", "/admin", cookies)
-    camera.take("study", f"/admin/studies/{study}", cookies)
-    camera.take("study-invite", f"/admin/studies/{study}", cookies, add_rater)
-    camera.take("study-close", f"/admin/studies/{study}/close", cookies)
     camera.take("error", f"/dictionaries/{dictionary}/features/999999999", cookies)
     camera.take("login-needed", feature)
     camera.take("login", "/login/a-link")
@@ -118,7 +121,7 @@ def some_ratings(data: Path) -> str:
     store = StudyStore.open(f"sqlite:///{data}/study.sqlite")
     name = name_in(RATED)
     if store.study(name).state == "open":
-        for label, answers in (("Ada", 30), ("Grace", RATINGS)):
+        for label, answers in (("Ada", 30), ("Grace", 12)):
             rater = store.add_rater(name, label, "docs")
             for number in range(answers):
                 answer(store, rater, number)
@@ -139,12 +142,6 @@ def only_below(section: str) -> Callable[[Page], None]:
         )
 
     return leave_out
-
-
-def add_rater(page: Page) -> None:
-    page.get_by_label("Name of a new rater").fill("Ada")
-    page.get_by_role("button", name="Add and make a link").click()
-    page.wait_for_load_state()
 
 
 def interesting_feature(camera: Photographer, cookies: Any, dictionary: str) -> int:
@@ -233,21 +230,6 @@ def send_without_connection(page: Page) -> None:
     page.get_by_role("button", name="Send again").wait_for()
 
 
-def rate_some(camera: Photographer, cookies: Any) -> None:
-    context = camera.browser.new_context(storage_state=cookies, **DESKTOP)
-    page = context.new_page()
-    page.goto(f"{camera.base}/rate")
-    page.get_by_role("button", name="I agree").click()
-    page.get_by_role("button", name="Start").click()
-    page.locator("#screen").wait_for()
-    number = 0
-    while task(page) is not None and number < RATINGS:
-        sure = ["4"] if page.locator("#answer [name=confidence]").count() else []
-        answer_by_keyboard(page, number, ["5", *sure] if "/practice/" in str(item(page)) else None)
-        number += 1
-    context.close()
-
-
 def link(base: str, *command: str | Path) -> str:
     """The link that a command prints, at the server's own address."""
     return base + re.findall(r"https?://[^/\s]+(/(?:login|invite)/\S+)", dartboard(*command))[0]
@@ -261,7 +243,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=ROOT / "data" / "demo", help="folder with a features.sqlite")
     parser.add_argument("--out", type=Path, default=FOLDER, help="where the pictures go")
-    parser.add_argument("--study", type=Path, default=STUDY, help="study file of the staff's pages")
+    parser.add_argument("--study", type=Path, default=STUDY, help="study file of the admin's pages")
     parser.add_argument("--pages", nargs="+", choices=PAGES, default=PAGES, help="which pages")
     options = parser.parse_args()
     if not (options.data / "features.sqlite").is_file():
@@ -288,10 +270,11 @@ def main() -> None:
                 store.dispose()
             staff = camera.person(link(base, "login", "--data", data), "Log in")
             if "staff" in options.pages:
-                study = name_in(options.study)
+                staff_pages(camera, staff, *DICTIONARIES)
+            if "admin" in options.pages:
                 dartboard("study", "new", options.study, "--data", data)
-                rate_some(camera, camera.person(link(base, "study", "invite", study, "--data", data)))
-                staff_pages(camera, staff, *DICTIONARIES, study)
+                text = options.study.read_text("utf-8")
+                admin_pages(camera, staff, data, name_in(options.study), text)
             if reads:
                 reader_pages(camera, staff, *DICTIONARIES)
             if "results" in options.pages:
