@@ -262,8 +262,8 @@ def test_a_draft_is_checked_as_it_is_saved_and_frozen_once_it_is_sound(web: Web)
     wrong = draft.text.replace("features = 10", 'features = "ten"\nfeature = 3')
     admin.post(address, data={"text": wrong})
     page = unescape(admin.get(address).text)
-    assert "<code>tasks.page.feature</code> unknown key tasks.page.feature" in page
-    assert "<code>tasks.page.features</code> tasks.page.features: " in page
+    assert "<li>unknown key tasks.page.feature" in page
+    assert "<li>tasks.page.features: " in page
     assert "Freeze" not in page
     assert admin.get(f"{address}/freeze").status_code == 422
     assert admin.post(f"{address}/freeze", data={"final": "yes"}).status_code == 422

@@ -43,6 +43,15 @@ control = "null"
 [tasks.page]
 features = 10                          # pages an arm
 """
+# What is asked, by its task or, where it is none of the study's main items, its purpose: one of it, and many.
+KINDS = {
+    "page": ("page", "pages"),
+    "pair": ("pair", "pairs"),
+    "intruder": ("intruder trial", "intruder trials"),
+    "catch": ("check", "checks"),
+    "practice": ("practice question", "practice questions"),
+    "guess": ("page to guess on", "pages to guess on"),
+}
 
 
 @dataclass(frozen=True)
@@ -175,10 +184,11 @@ def _facts(protocol: Protocol) -> tuple[tuple[str, str], ...]:
     for question in questions(protocol):
         asked[question.task if question.purpose == "main" else question.purpose] += items(protocol, question)
     rated = sum(asked[task] for task in ("page", "pair", "intruder"))
-    names = {"page": "pages", "pair": "pairs", "intruder": "intruder trials", "catch": "checks"}
-    names |= {"practice": "practice questions", "guess": "pages to guess on"}
     return (
-        ("Questions", ", ".join(f"{asked[kind]} {name}" for kind, name in names.items() if asked[kind])),
+        (
+            "Questions",
+            ", ".join(f"{asked[kind]} {names[asked[kind] > 1]}" for kind, names in KINDS.items() if asked[kind]),
+        ),
         ("Ratings", f"{rated * protocol.raters_per_item}: {protocol.raters_per_item} for each of {rated} items"),
         ("Arms", ", ".join(arm.name for arm in protocol.arms)),
         ("Repeats", f"{protocol.repeats.share:.0%} of a rater's questions, {protocol.repeats.distance} apart or more"),
