@@ -23,7 +23,7 @@ a tie, or neither where no page has a pattern.
 **On five pieces**, four are places where one and the same detector responded, and one is not. Say which one does not
 belong with the others.
 
-There are no right answers to find out, and some pages have no pattern at all. Your first impression after reading is
+On pages there is no right answer to find out, and some have no pattern at all. Your first impression after reading is
 what counts: about a minute a page is plenty. You can take your last answer back, and you can stop at any time and go on
 later by the same link.
 """
