@@ -14,7 +14,7 @@ from pipeline.tables import Outputs
 from pipeline.text import TokenText
 
 CONTEXTS_AT_A_TIME = 4096
-LEADERS_KEPT = 4096  # contexts
+JOINED_KEPT = 4096  # contexts
 
 
 class Shown:
@@ -26,30 +26,34 @@ class Shown:
         ids = _ids(contexts.tokens)
         self._broken = np.zeros(int(ids.max(initial=0)) + 1, bool)  # by token: a part of a character
         self._broken[ids] = text.learn(ids)
-        self._leaders: dict[int, NDArray[np.int64]] = {}  # of contexts in which tokens are joined
+        # of contexts in which tokens are joined: what stands where, and the leaders
+        self._joined: dict[int, tuple[list[str], NDArray[np.int64]]] = {}
 
     def strings(self, context: int) -> list[str]:
         return self.text.show(self.contexts.tokens[context].tolist())[0]
 
     def tokens_at(self, context: NDArray[np.integer], position: NDArray[np.integer]) -> list[str]:
         """What stands at some positions, joined tokens whole."""
-        leaders = self._leaders_of(context)
+        joined = self._joined_in(context)
         found = []
         tokens = self.contexts.tokens[context, position].tolist()
         for one, at, token in zip(context.tolist(), position.tolist(), tokens, strict=True):
-            mine = leaders.get(one)
-            found.append(self.text.single(token) if mine is None else self.strings(one)[int(mine[at])])
+            if one in joined:
+                strings, leaders = joined[one]
+                found.append(strings[int(leaders[at])])
+            else:
+                found.append(self.text.single(token))
         return found
 
     def on_leaders(self, hits: Hits) -> Hits:
         """Hits with joined tokens at their leader, by the extreme of their activations."""
-        found = self._leaders_of(hits.context)
+        found = self._joined_in(hits.context)
         if not found:
             return hits
         joined = np.array(sorted(found), np.int64)
         leaders = np.tile(np.arange(self.contexts.length, dtype=np.uint16), (len(joined) + 1, 1))
         for number, context in enumerate(joined.tolist()):
-            leaders[number] = found[context]
+            leaders[number] = found[context][1]
         row = np.minimum(np.searchsorted(joined, hits.context), len(joined) - 1)
         row = np.where(joined[row] == hits.context, row, len(joined))  # the last row moves nothing
         owner = np.repeat(np.arange(len(hits)), hits.active)
@@ -66,16 +70,16 @@ class Shown:
             values=np.where(smallest < 0, smallest, largest),
         )
 
-    def _leaders_of(self, context: NDArray[np.integer]) -> dict[int, NDArray[np.int64]]:
+    def _joined_in(self, context: NDArray[np.integer]) -> dict[int, tuple[list[str], NDArray[np.int64]]]:
         """By context, of those of the given ones in which tokens are joined."""
         some = np.unique(context)
         some = some[self._broken[self.contexts.tokens[some]].any(1)]
-        if len(self._leaders) > LEADERS_KEPT:
-            self._leaders.clear()
+        if len(self._joined) > JOINED_KEPT:
+            self._joined.clear()
         for one in some.tolist():
-            if one not in self._leaders:
-                self._leaders[one] = self.text.show(self.contexts.tokens[one].tolist())[1]
-        return {one: self._leaders[one] for one in some.tolist()}
+            if one not in self._joined:
+                self._joined[one] = self.text.show(self.contexts.tokens[one].tolist())
+        return {one: self._joined[one] for one in some.tolist()}
 
 
 def _ids(tokens: NDArray[np.int32]) -> NDArray[np.int64]:
