@@ -24,6 +24,7 @@ from app.errors import DartboardError
 APP = Path(__file__).resolve().parent
 SPACE_SIGN = "␣"
 NONE = "—"  # a figure that there is not
+NOTHING = Markup("")  # a part of a page that is not there
 SIGNS = {  # what shows nothing, or turns the order of what follows it
     **{code: chr(0x2400 + code) for code in range(32)},
     0x7F: "␡",
