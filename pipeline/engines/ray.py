@@ -118,7 +118,13 @@ class RayEngine:
             folder = self._closing.enter_context(_folder())
             cpus = self._workers or os.cpu_count()
             self._closing.callback(ray.shutdown)
-            ray.init(address="local", num_cpus=cpus, include_dashboard=False, _temp_dir=folder, **quiet)
+            try:
+                ray.init(address="local", num_cpus=cpus, include_dashboard=False, _temp_dir=folder, **quiet)
+            except Exception as error:  # Ray has no class of its own for it
+                raise DartboardError(
+                    f"Ray can't start a cluster on this computer ({_first_line(error)}); is it too busy? Run again, or leave "
+                    "--engine ray out."
+                ) from error
             return
         try:
             _knock(self._address)
