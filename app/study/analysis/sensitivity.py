@@ -70,7 +70,7 @@ def variants(
 def others(grids: Mapping[str, Grid], design: Design, rng: np.random.Generator, resamples: int) -> tuple[Variant, ...]:
     """Each other arm with features in the place of the random arm. They were not declared as the comparison."""
     found = []
-    for arm in design.arms:
+    for arm in design.arms if design.random else ():
         if arm.kind == "features" and arm.role == "other" and arm.name in grids:
             own = replace(design, random=arm.name)
             core = assess(grids, own, rng, resamples)
