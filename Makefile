@@ -47,10 +47,10 @@ $(DATA)/.ready: .venv/.installed demo/BUILD.toml demo/STUDY.toml $(if $(wildcard
 	@$(BIN)/dartboard study new demo/STUDY.toml --if-missing --data $(DATA)
 	@touch $@
 
-sae: .venv/.installed ## Train the autoencoder of demo/sae anew, from text that it fetches, and score it
+sae: .venv/.installed ## Train the autoencoders of demo/sae anew, from text that it fetches, and score them
 	@PYTHON=$(BIN)/python demo/sae/text.sh data/sae/text
 	@$(OFFLINE) $(BIN)/dartboard train demo/sae/BUILD.toml --data data/sae --dtype bfloat16
-	@$(OFFLINE) $(BIN)/dartboard score data/sae/dictionaries/topk-8n --card $(HELD_OUT)
+	@for name in topk-8n topk-32n; do $(OFFLINE) $(BIN)/dartboard score data/sae/dictionaries/$$name --card $(HELD_OUT) || exit; done
 
 findings: .venv/.installed ## Build and score the stores of docs/findings.md, and write its figures (about half an hour)
 	@$(OFFLINE) $(BIN)/dartboard lab findings

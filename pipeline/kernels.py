@@ -88,7 +88,7 @@ def _half_keys(bits: NDArray[np.uint16], row: NDArray[np.int16]) -> bool:
         largest = max(largest, size)
         key = np.int16(signed ^ ((signed >> np.int16(15)) & np.int16(0x7FFF)))
         row[i] = np.int16(0) if size == 0 else key
-    return largest <= np.uint16(0x7F80)
+    return bool(largest <= np.uint16(0x7F80))
 
 
 @compiled
