@@ -51,7 +51,7 @@ class Material:
         self.sources = {dictionary.name: self._source(dictionary) for dictionary in dictionaries}
 
     def _check_alike(self, dictionaries: list[Dictionary]) -> int:
-        """Arms that differ in k, text or context length would be told apart, or compared, by that. The first's site."""
+        """Arms that differ in k, text, context length or mask would be told apart, or compared, by that. The first's site."""
         sites = {site.id: site for site in self.store.sites()}
         own = [sites[dictionary.site_id] for dictionary in dictionaries]
         for what, values in (
@@ -59,6 +59,7 @@ class Material:
             ("text", [site.corpus_hash for site in own]),
             ("second text", [site.second_corpus for site in own]),
             ("context length", [site.context_length for site in own]),
+            ("skipped positions", [site.masked.get("start", 0) / site.contexts for site in own]),
         ):
             if len(set(values)) > 1:
                 raise UserError(

@@ -263,7 +263,7 @@ def test_the_raters_templates_use_those_fields_and_no_others(template: str, cont
     used = set()
     for name in chain_of(template):
         used |= meta.find_undeclared_variables(environment().parse(source(name)))
-    assert used - {"asset", "token_row", "is_htmx"} == names(context)
+    assert used - {"asset", "styles", "token_row", "is_htmx"} == names(context)
 
 
 def chain_of(template: str) -> Iterator[str]:

@@ -220,13 +220,20 @@ def test_what_the_store_cannot_give(features: FeatureStore) -> None:
         prepare(design(layout={"width": 500}), features)
 
 
-@pytest.mark.parametrize(("change", "what"), [("k = k + 1", "k"), ("site_id = 7", "context length")])
-def test_arms_that_were_not_built_alike(data_folder: Path, change: str, what: str) -> None:
+@pytest.mark.parametrize(
+    ("change", "other", "what"),
+    [
+        ("k = k + 1", {}, "k"),
+        ("site_id = 7", {"context_length": "64"}, "context length"),
+        ("site_id = 7", {"masked": "json_set(masked, '$.start', 2 * contexts)"}, "skipped positions"),
+    ],
+)
+def test_arms_that_were_not_built_alike(data_folder: Path, change: str, other: dict[str, str], what: str) -> None:
     path = data_folder / "features.sqlite"
     connection = sqlite3.connect(path)
-    if "site" in change:
+    if other:
         columns = [row[1] for row in connection.execute("PRAGMA table_info(site)")]
-        values = ["7" if c == "id" else "'x'" if c == "name" else "64" if c == "context_length" else c for c in columns]
+        values = [{"id": "7", "name": "'x'", **other}.get(column, column) for column in columns]
         connection.execute(f"INSERT INTO site SELECT {', '.join(values)} FROM site LIMIT 1")
     connection.execute(f"UPDATE dictionary SET {change} WHERE name = 'topk-sae'")
     connection.commit()

@@ -129,9 +129,11 @@ class TestGuards:
         client = web.staff("analyst")
         for path in ("/", "/compare"):
             assert client.get(path).status_code == 200
-        response = client.get("/admin")
+        response = client.get(f"/admin/studies/{STUDY}")
         assert response.status_code == 403
         assert "for admins" in message(response)
+        listed = client.get("/admin")  # what the menu leads to
+        assert (listed.status_code, listed.headers["location"]) == (303, "/results")
 
     def test_no_study_open_on_loopback_browsing_needs_no_login(self, web: Web) -> None:
         web.study.close(STUDY, "test")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from app.export import csv_lines, rating_rows
 from app.render import render
@@ -43,9 +43,12 @@ class StudyPage:
 
 
 @router.get("")
-def list_studies(request: Request, admin: Admin) -> Response:
+def list_studies(request: Request, staff: Staff) -> Response:
+    """The studies; analysts, who have none to administer, are shown those with results."""
+    if staff.role != "admin":
+        return RedirectResponse("/results", 303)
     store = state(request).study
-    page = StudiesPage(admin.name, tuple(store.studies()), tuple(store.drafts()))
+    page = StudiesPage(staff.name, tuple(store.studies()), tuple(store.drafts()))
     return render(request, "admin/studies.html", page)
 
 

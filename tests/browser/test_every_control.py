@@ -82,9 +82,7 @@ class Presser:
     def press_all(self, address: str) -> None:
         found = self.open(address).evaluate_all(ALIKE)
         for number, one in sorted(enumerate(found), key=lambda item: item[1]["order"]):
-            if (
-                not one["shown"] or one["alike"] in self.seen or " /admin" in one["alike"]
-            ):  # studies have tests of their own
+            if not one["shown"] or one["alike"] in self.seen:
                 continue
             self.seen.add(one["alike"])
             self.answers.clear()
