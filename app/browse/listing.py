@@ -3,15 +3,12 @@
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from urllib.parse import urlencode
 
 from app.errors import LoginNeeded, NotFound, Unprocessable
 from app.render import figure, share
 from app.store.features import SORTS, Dictionary, FeatureFilter, FeatureStore
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 PAGE_SIZE = 50
 STATES = ("live", "rare", "never", "dead")
@@ -146,8 +143,8 @@ def number(name: str, text: str) -> float:
     return value
 
 
-def query_of(wanted: "DataclassInstance", default: "DataclassInstance") -> str:
-    """What is not at its default, as a query string with its question mark; empty where all is."""
+def query_of(wanted: Any, default: Any) -> str:
+    """Of two instances of one dataclass, what is not at its default, as a query string with its question mark; empty where all is."""
     usual = asdict(default)
     given = {name: value for name, value in asdict(wanted).items() if value != usual[name]}
     return f"?{urlencode(given, errors='replace')}" if given else ""
