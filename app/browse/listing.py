@@ -144,7 +144,7 @@ def number(name: str, text: str) -> float:
 
 
 def query_of(wanted: Any, default: Any) -> str:
-    """Of two instances of one dataclass, what is not at its default, as a query string with its question mark; empty where all is."""
+    """Of two instances of a dataclass, what is not at its default, as a query string; empty where all is."""
     usual = asdict(default)
     given = {name: value for name, value in asdict(wanted).items() if value != usual[name]}
     return f"?{urlencode(given, errors='replace')}" if given else ""
