@@ -5,6 +5,7 @@ appear beside these. It is loaded when such a command is asked for, so that `dar
 """
 
 import errno
+import gc
 import socket
 import threading
 from collections.abc import Iterator, Sequence
@@ -21,10 +22,12 @@ from app.commands.analyse import app as analyse
 from app.commands.report import app as report
 from app.commands.study import app as study
 from app.errors import DartboardError, UserError
+from app.state import FeatureFile
 
 LINK_MINUTES = 24 * 60
 LINK_DAYS = 30
 LINK_LABEL = "serve --links"
+COLLECTED_AT = (50_000, 20, 50)  # objects and rounds between collections: pages leave few cycles
 
 
 class Commands(TyperGroup):
@@ -95,7 +98,7 @@ def serve(
     settings = settings_for(data=data, host=host, port=port, live=live or None)
     listener = _listen(settings.host, settings.port)
     application = create_app(settings)
-    threading.Thread(target=application.state.feature_file.warm, name="warm", daemon=True).start()
+    threading.Thread(target=_warm, args=(application.state.feature_file,), name="warm", daemon=True).start()
     for line in (
         _links(settings.public_url, application.state.study) if links else [f"Serving on {settings.public_url}"]
     ):
@@ -103,6 +106,14 @@ def serve(
     # No access log: the address of an invite or a login is a secret.
     config = uvicorn.Config(application, access_log=False, log_level="warning", server_header=False)
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def _warm(file: FeatureFile) -> None:
+    """Read what lists are made of. All of that stays: the collector, which stops every request, need not look at it."""
+    file.warm()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTED_AT)
 
 
 @app.command(epilog="Example: dartboard export demo --out ratings.csv")
