@@ -64,7 +64,7 @@ class Photographer:
         """Photograph an address, or what `then` makes of its page."""
         for variant, options in VARIANTS.items():
             context = self.browser.new_context(storage_state=cookies, reduced_motion="reduce", **options)
-            context.route("**/css/tokens.css*", wait_for_fonts)
+            context.route("**/css/tokens*", wait_for_fonts)
             page = context.new_page()
             page.goto(f"{self.base}{address}", wait_until="networkidle")
             if then:
