@@ -74,6 +74,11 @@ def render_blocks(template: str, context: object, *names: str) -> tuple[Markup, 
     return tuple(Markup("".join(found.blocks[name](found.new_context(variables)))) for name in names)
 
 
+def part(template: str, context: object) -> Markup:
+    """A template for a slot of a mould."""
+    return Markup(render_text(template, context))
+
+
 @dataclass(frozen=True, slots=True)
 class Mould:
     """A page rendered once with slots in it, for pages that differ in a few texts: a thousand a second are filled, not rendered."""

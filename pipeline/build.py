@@ -120,7 +120,7 @@ def _build(run: Run, to: Export | None = None, weights: bool = False) -> None:
     for group in waiting:
         group.check()
     while waiting:
-        group = waiting.pop(0)
+        group = waiting.pop(0)  # what it holds goes when it is done
         group.make()
         group.stream()
         group.finish()

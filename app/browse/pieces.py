@@ -11,7 +11,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from app.browse.related import RelatedGroup
-from app.render import SPACE_SIGN, figure, shown, visible, whole
+from app.render import NOTHING, SPACE_SIGN, figure, shown, visible, whole
 from app.store.feature_schema import HISTOGRAM_BINS_PER_OCTAVE
 from app.store.features import Feature
 
@@ -146,7 +146,7 @@ def histogram(feature: Feature, label: str, *, below: bool = False) -> Markup:
     found = feature.histogram.get("below") if below else feature.histogram
     counts: list[int] = found["counts"] if found else []
     if not found or not sum(counts):
-        return Markup("")
+        return NOTHING
     margin = max(FEWEST_BINS - len(counts), 0)
     before, bins = margin // 2, len(counts) + margin
     start, end = found["first"], found["first"] + len(counts)

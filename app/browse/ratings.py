@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from app.browse.kept import kept
 from app.memo import memo
-from app.render import NOTHING, mould
+from app.render import NOTHING, part
 from app.store.features import Dictionary, Feature, FeatureStore
 from app.store.sealed import FeatureRatings, any_revealed, ratings_of
 from app.store.study import StudyStore
@@ -40,7 +40,7 @@ def rated(study: StudyStore, store: FeatureStore, dictionary: Dictionary, featur
 def rating_part(study: StudyStore, store: FeatureStore, dictionary: Dictionary, feature: Feature) -> Markup:
     """The section of a feature's page; empty where there are none."""
     found = rated(study, store, dictionary, feature)
-    return mould("browse/_ratings.html", RatingPart(found)).fill({}) if found else NOTHING
+    return part("browse/_ratings.html", RatingPart(found)) if found else NOTHING
 
 
 def line(ratings: FeatureRatings) -> RatedLine:

@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.browse.kept import kept
 from app.errors import UserError
 from app.files import Stamp, file_stamp
-from app.render import NOTHING, mould
+from app.render import NOTHING, part
 from app.store.features import Feature, FeatureStore
 from app.store.scores import FILE, Explanation, Measure, Score, Scores
 
@@ -97,4 +97,4 @@ def score_table(store: FeatureStore, feature: Feature) -> ScoreTable | None:
 def score_part(store: FeatureStore, feature: Feature) -> Markup:
     """The section of a feature's page; empty where there is no file of scores."""
     table = score_table(store, feature)
-    return mould("browse/_scores.html", table).fill({}) if table is not None else NOTHING
+    return part("browse/_scores.html", table) if table is not None else NOTHING

@@ -11,7 +11,6 @@ The bound, for x̂ and ê as rounded for the product, and p the true pre-activat
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from torch import Tensor
 from pipeline import kernels
 from pipeline.arithmetic import fast_dtype
 from pipeline.dictionaries.codes import Codes
+from pipeline.topk import bits
 
 SUMMING = 2.0**-22  # of one addition in float32, with room to spare for how a processor goes about it
 ROUNDING = {torch.bfloat16: 2.0**-8, torch.float32: 2.0**-22}  # of a product, relative to it
@@ -65,7 +65,7 @@ class Shortlister:
         """Fill `index[row, k]` and `value[row, k]`. Raises FloatingPointError where a pre-activation is NaN or infinite."""
         rounding = np.float32(ROUNDING[hint.dtype])
         work = slack, rounding, x.numpy(), self.exact.numpy(), self.bias.numpy(), self.absolute
-        if not kernels.choose(_bits(hint), *work, index.numpy(), value.numpy()):
+        if not kernels.choose(bits(hint), *work, index.numpy(), value.numpy()):
             raise FloatingPointError("a pre-activation is NaN or infinite")
 
     def _slack(self, x: Tensor, rough: Tensor) -> NDArray[np.float32]:
@@ -96,11 +96,3 @@ class Shortlisting:
 
     def codes(self) -> Codes:
         return Codes.of_top(self.index, self.value.relu_() if self.positive else self.value)
-
-
-def _bits(hint: Tensor) -> NDArray[Any]:
-    """The values themselves; of bfloat16, which numpy does not have, the bits."""
-    found: NDArray[Any] = (
-        hint.numpy() if hint.dtype == torch.float32 else hint.view(torch.int16).numpy().view(np.uint16)
-    )
-    return found
