@@ -120,6 +120,8 @@ class Raters(RuleBasedStateMachine):
             assert len(before) == screen.revision - 1
             self.taken[key] = [*before, given]
             self.last[rater] = screen.public_id
+            if screen.task == "page" and self.state == "guessing" and self.fresh(rater) == GUESS:
+                del self.last[rater]  # the arms are told now: the score of a fresh page cannot be undone any more
             if before:
                 del self.reopened[rater]
             elif self.clock.now < self.safe_until[rater] and self.takes_a_place(rater, screen):

@@ -287,6 +287,28 @@ class TestGuesses:
         with pytest.raises(Conflict, match="already"):
             store.open_guessing("small", "ada")
 
+    def test_no_score_of_a_fresh_page_changes_once_the_arms_are_told(self, store: StudyStore) -> None:
+        store.freeze(frozen_study(pages=1, pairs=0, guess=2), "ada")
+        rater = joined(store)
+        store.close("small", "ada")
+        store.open_guessing("small", "ada")
+        answer(store, rater)
+        store.undo(rater)
+        list(answer_all(store, rater))
+        with pytest.raises(Conflict, match="no answer to undo"):  # the page that names the arms is on the screen
+            store.undo(rater)
+        store.start_guessing(rater)
+        guess = store.screen(rater)
+        assert guess is not None
+        assert not guess.can_undo
+        with pytest.raises(Conflict, match="no answer to undo"):
+            store.undo(rater)
+        answer(store, rater)
+        store.undo(rater)
+        again = store.screen(rater)
+        assert again is not None
+        assert (again.public_id, again.previous) == (guess.public_id, any_answer(guess))
+
     def test_a_guess_must_name_an_arm(self, store: StudyStore) -> None:
         store.freeze(frozen_study(pages=1, pairs=0, guess=1), "ada")
         rater = joined(store)

@@ -203,8 +203,9 @@ class Claims(FrozenRules):
 
     def _progress(self, rater: Rater, rules: Rules, standing: Standing, mine: Mine) -> Progress:
         reopened = any(row.reopened for row in mine.own)
-        answered = any(row.state != "leased" for row in mine.own)
         asking = standing.state in ASKED
+        told = self._told(rules, standing, mine)
+        answered = any(row.state != "leased" and (row.repeat or not told) for row in mine.own)
         ahead = 0
         if asking:
             ahead = len(mine.own) - mine.answered - len(mine.lost)
@@ -223,6 +224,11 @@ class Claims(FrozenRules):
             repeats_ahead(rules.seed, rater.pseudonym, past, task, rules.repeats, left[task]) for task in tasks
         )
         return len(mine.free) + sum(item.id not in shown for item in rules.of("catch")) + repeats
+
+    def _told(self, rules: Rules, standing: Standing, mine: Mine) -> bool:
+        """Whether the arms were told, or stand on the screen now: from then on no score of a fresh page may change."""
+        fresh = len(rules.of("guess"))
+        return standing.told_at is not None or (standing.state == "guessing" and mine.answered >= fresh)
 
     def _guesses_ahead(self, rules: Rules, mine: Mine) -> int:
         return 2 * len(rules.of("guess")) - len(mine.own)

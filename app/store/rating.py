@@ -101,18 +101,24 @@ class Rating(Claims, Ledger):
     def undo(self, rater: Rater) -> None:
         """Reopen the rater's last answer; a no-op where it is open already.
 
-        The answer stands until a new revision replaces it. Raises Conflict where there is none or the study has
-        closed, Gone after a withdrawal.
+        The answer stands until a new revision replaces it. Raises Conflict where there is none, the study has closed,
+        or it is the score of a fresh page and the arms were told since, Gone after a withdrawal.
         """
         with self._writing() as connection:
             standing = self._standing(connection, rater, lock=True)
             if standing.state not in ASKED or standing.dismissed:
                 raise Conflict(CLOSED)
+            rules = self._rules(connection, rater.study_id)
+            told = self._told(rules, standing, self._mine(connection, rater, rules, standing))
             last = connection.execute(
                 select(t.assignment.c.id)
                 .join(t.rating, t.rating.c.assignment_id == t.assignment.c.id)
                 .join(t.item, t.item.c.id == t.assignment.c.item_id)
-                .where(t.assignment.c.rater_id == rater.id, t.item.c.purpose.in_(ASKED[standing.state]))
+                .where(
+                    t.assignment.c.rater_id == rater.id,
+                    t.assignment.c.repeat >= int(told),
+                    t.item.c.purpose.in_(ASKED[standing.state]),
+                )
                 .order_by(t.assignment.c.reopened.desc(), t.rating.c.id.desc())
                 .limit(1)
             ).scalar_one_or_none()
