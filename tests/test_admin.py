@@ -113,6 +113,18 @@ def test_a_rater_who_is_not_there(web: Web, action: str) -> None:
     assert message(response)
 
 
+@pytest.mark.parametrize("number", ["0", "-1", "x", "9" * 30])
+def test_a_number_that_nothing_has(web: Web, number: str) -> None:
+    admin = web.staff()
+    for response in (
+        admin.get(f"{PAGE}/raters/{number}"),
+        admin.post(f"{PAGE}/raters/{number}/revoke"),
+        admin.post(f"{PAGE}/links/{number}/revoke"),
+    ):
+        assert response.status_code == 404
+        assert "no such" in message(response)
+
+
 def test_a_study_that_is_not_there(web: Web) -> None:
     admin = web.staff()
     for path in ("", "/ratings.csv", "/close", "/reveal"):

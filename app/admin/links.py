@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from app.admin.raters import LinkPage
-from app.admin.studies import Admin
+from app.admin.studies import Admin, Id
 from app.render import render
 from app.state import state
 
@@ -43,6 +43,6 @@ def make(
 
 
 @router.post("/{link_id}/revoke")
-def revoke(request: Request, admin: Admin, name: str, link_id: int) -> Response:
+def revoke(request: Request, admin: Admin, name: str, link_id: Id) -> Response:
     state(request).study.revoke_link(name, link_id, admin.name)
     return RedirectResponse(f"/admin/studies/{name}", 303)

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from app.admin.confirm import ConfirmPage, check_confirmed
-from app.admin.studies import Admin
+from app.admin.studies import Admin, Id
 from app.errors import NotFound
 from app.render import render
 from app.state import state
@@ -43,32 +43,32 @@ def add(request: Request, admin: Admin, name: str, label: Annotated[str, Form()]
 
 
 @router.get("/{rater_id}")
-def show(request: Request, admin: Admin, name: str, rater_id: int) -> Response:
+def show(request: Request, admin: Admin, name: str, rater_id: Id) -> Response:
     store = state(request).study
     return render(request, "admin/rater.html", RaterPage(admin.name, store.study(name), _row(request, name, rater_id)))
 
 
 @router.post("/{rater_id}/invite")
-def invite(request: Request, admin: Admin, name: str, rater_id: int) -> Response:
+def invite(request: Request, admin: Admin, name: str, rater_id: Id) -> Response:
     return _invite(request, admin.name, _of_study(request, name, rater_id))
 
 
 @router.post("/{rater_id}/revoke")
-def revoke(request: Request, admin: Admin, name: str, rater_id: int) -> Response:
+def revoke(request: Request, admin: Admin, name: str, rater_id: Id) -> Response:
     _of_study(request, name, rater_id)
     state(request).study.revoke_invite(rater_id, admin.name)
     return RedirectResponse(f"/admin/studies/{name}/raters/{rater_id}", 303)
 
 
 @router.post("/{rater_id}/release")
-def release(request: Request, admin: Admin, name: str, rater_id: int) -> Response:
+def release(request: Request, admin: Admin, name: str, rater_id: Id) -> Response:
     _of_study(request, name, rater_id)
     state(request).study.release(rater_id, admin.name)
     return RedirectResponse(f"/admin/studies/{name}/raters/{rater_id}", 303)
 
 
 @router.get("/{rater_id}/withdraw")
-def ask_withdraw(request: Request, admin: Admin, name: str, rater_id: int) -> Response:
+def ask_withdraw(request: Request, admin: Admin, name: str, rater_id: Id) -> Response:
     rater = _of_study(request, name, rater_id)
     address = f"/admin/studies/{name}/raters/{rater_id}"
     consequences = (
@@ -90,7 +90,7 @@ def ask_withdraw(request: Request, admin: Admin, name: str, rater_id: int) -> Re
 
 
 @router.post("/{rater_id}/withdraw")
-def withdraw(request: Request, admin: Admin, name: str, rater_id: int, final: Annotated[str, Form()] = "") -> Response:
+def withdraw(request: Request, admin: Admin, name: str, rater_id: Id, final: Annotated[str, Form()] = "") -> Response:
     check_confirmed(final)
     state(request).study.withdraw(_of_study(request, name, rater_id), admin.name)
     return RedirectResponse(f"/admin/studies/{name}/raters/{rater_id}", 303)

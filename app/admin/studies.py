@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
+from pydantic import BeforeValidator
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
@@ -17,6 +18,14 @@ router = APIRouter(prefix="/admin")
 Admin = Annotated[Session, Depends(require_admin)]
 Staff = Annotated[Session, Depends(require_login)]
 LOG_ENTRIES = 20
+
+
+def _id(text: str) -> int:
+    """0, which nothing has, where it is no number that could be one."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
+Id = Annotated[int, BeforeValidator(_id)]  # of a rater or a link, in an address
 
 
 @dataclass(frozen=True)
