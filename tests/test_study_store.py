@@ -58,6 +58,12 @@ class TestStudies:
         with pytest.raises(NotFound, match="“smal”; there are small"):
             store.study("smal")
 
+    def test_what_a_store_cannot_hold_is_the_askers_mistake(self, store: StudyStore, rater: Rater) -> None:
+        with pytest.raises(UserError):
+            store.study("small\0")
+        with pytest.raises(UserError):
+            store.submit(rater, "\0", 1, PageAnswer(3), None, False)
+
     def test_close_then_reveal_and_never_back(self, store: StudyStore, clock: SetClock) -> None:
         store.freeze(frozen_study(), "ada")
         with pytest.raises(Conflict, match="close it first"):

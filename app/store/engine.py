@@ -16,7 +16,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError, OperationalError
 
 from app.errors import DartboardError, UserError
 
@@ -65,25 +65,35 @@ def upgrade(engine: Engine) -> None:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """A short transaction that sees one state of the store."""
-    with engine.connect() as connection, connection.begin():
-        yield connection
+    """A short transaction that sees one state of the store. Raises UserError for what no store can hold."""
+    try:
+        with engine.connect() as connection, connection.begin():
+            yield connection
+    except DataError as error:
+        raise _cannot_be_stored(error) from error
 
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """A short transaction that may write; it commits at the end of the block, or leaves nothing.
 
-    Raises DartboardError where the disk is full, read-only or locked for too long.
+    Raises UserError for what no store can hold, DartboardError where the disk is full, read-only or locked for too long.
     """
     try:
         with engine.connect().execution_options(dartboard_write=True) as connection, connection.begin():
             yield connection
+    except DataError as error:
+        raise _cannot_be_stored(error) from error
     except OperationalError as error:
         raise DartboardError(
             f"The study store could not be written ({_reason(error)}); nothing of this was saved, so free the disk or "
             "its lock and try again."
         ) from error
+
+
+def _cannot_be_stored(error: DataError) -> UserError:
+    """PostgreSQL alone says so: of NUL in a text, which SQLite takes, and of numbers that are too large."""
+    return UserError(f"The study store can't hold what was sent ({_reason(error)}); take it out and send it again.")
 
 
 def _check_writable(engine: Engine) -> None:
