@@ -9,7 +9,7 @@ from pathlib import Path
 
 from app import archive
 from app.errors import UserError
-from app.freeze import draw_items
+from app.freeze import draw_items, report
 from app.store.archive import Record
 from app.store.features import FeatureStore
 from app.store.study import StudyStore
@@ -26,6 +26,7 @@ FIXED = {
         "secret",
         "title",
         "instructions",
+        "report",
         "created_at",
     ),
     "item": ("purpose", "task", "turns", "expected", "pages", "content_hash", "key"),
@@ -102,7 +103,11 @@ def redraw(store: StudyStore, name: str, features: FeatureStore) -> Iterator[str
             f"{features.path} is not the feature store that “{name}” was drawn from; name the folder of that one."
         )
     stored = {record["item"]: record for record in rest if record["type"] == "item"}
-    for item in draw_items(Protocol.from_canonical(study["protocol"]), features, study["secret"]).items:
+    protocol = Protocol.from_canonical(study["protocol"])
+    drawing = draw_items(protocol, features, study["secret"])
+    if study["report"] != report(protocol, drawing):
+        yield "study: its report of what was drawn is not what drawing the study anew gives"
+    for item in drawing.items:
         mine = stored.pop(item.public_id, None)
         if mine is None:
             yield f"item {item.public_id}: drawing the study anew gives it, but the store has it not"

@@ -80,7 +80,7 @@ def close_and_reveal(store: StudyStore) -> None:
 def change(store: StudyStore, statement: str, **values: Any) -> None:
     with writing(store.engine) as connection:
         done = connection.execute(text(statement), values) if values else connection.exec_driver_sql(statement)
-        assert done.rowcount == 1
+        assert done.rowcount
 
 
 def value(store: StudyStore, query: str) -> Any:
@@ -138,6 +138,18 @@ CHANGES = [
     ("UPDATE rating SET previous = 'x' WHERE number = 7", r"rating 7: its link to the rating before it does not hold"),
     ("DELETE FROM rating WHERE number = 7", r"rating 8: rating 7 should stand here"),
     ("DELETE FROM rating WHERE number = 31", r"^$"),  # the last one: the store alone cannot know; an export does
+    (
+        "DELETE FROM rating WHERE number > 28",
+        r"assignment of item \w+ to rater r-\w+: it is accepted, not leased",
+    ),
+    (
+        "UPDATE assignment SET state = 'withdrawn' WHERE id = (SELECT assignment_id FROM rating WHERE number = 7)",
+        r"assignment of item \w+ to rater r-\w+: it is withdrawn, not accepted",
+    ),
+    (
+        "UPDATE assignment SET state = 'leased' WHERE id = (SELECT assignment_id FROM rating WHERE number = 7)",
+        r"assignment of item \w+ to rater r-\w+: it is leased, not accepted",
+    ),
     (
         "UPDATE rating SET withdrawn_at = at, answer = NULL, salt = NULL WHERE number = 7",
         r"rating 7: it is withdrawn, but ",
@@ -214,6 +226,13 @@ def test_a_key_that_was_changed_is_found_by_drawing_anew(store: StudyStore, feat
     )
     assert list(redraw(store, "small", features)) == [
         f"key: the row of item {item}, page a, is not what drawing the study anew gives"
+    ]
+
+
+def test_a_report_that_was_changed_is_found_by_drawing_anew(store: StudyStore, features: FeatureStore) -> None:
+    change(store, "UPDATE study SET report = replace(report, '\"pages\": ', '\"pages\": 1')")
+    assert list(redraw(store, "small", features)) == [
+        "study: its report of what was drawn is not what drawing the study anew gives"
     ]
 
 

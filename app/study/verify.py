@@ -28,6 +28,7 @@ def faults(records: Iterable[Record]) -> Iterator[str]:
     yield from _items(study, kinds["item"])
     yield from _ratings(study, kinds["rating"], kinds["assignment"])
     yield from _raters(kinds["rater"], kinds["rating"])
+    yield from _assignments(kinds["rater"], kinds["assignment"], kinds["rating"])
     yield from _counts(study, kinds["item"], kinds["assignment"])
 
 
@@ -113,6 +114,16 @@ def _raters(raters: list[Record], ratings: list[Record]) -> Iterator[str]:
             word = "is" if one["withdrawn_at"] is not None else "is not"
             other = "has not" if one["withdrawn_at"] is not None else "has"
             yield f"rating {one['number']}: it {word} withdrawn, but its rater {one['rater']} {other} withdrawn"
+
+
+def _assignments(raters: list[Record], assignments: list[Record], ratings: list[Record]) -> Iterator[str]:
+    """An assignment is in the state in which its last rating was counted, is answered by one at least, or withdrawn."""
+    counted = {(one["rater"], one["item"], one["repeat"]): one["counted"] for one in ratings}
+    withdrawn = {one["rater"] for one in raters if one["withdrawn_at"] is not None}
+    for one in assignments:
+        said = counted.get((one["rater"], one["item"], one["repeat"]), "leased")
+        if one["state"] != (right := "withdrawn" if one["rater"] in withdrawn else said):
+            yield f"assignment of item {one['item']} to rater {one['rater']}: it is {one['state']}, not {right}"
 
 
 def _counts(study: Record, items: list[Record], assignments: list[Record]) -> Iterator[str]:
