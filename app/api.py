@@ -173,7 +173,7 @@ def relations(store: FeatureStore, feature: Feature) -> dict[RelationKind, dict[
     names = {other.id: other.name for other in store.dictionaries()}
     found: dict[RelationKind, dict[str, m.Pairs]] = {"neighbour": {}, "cofiring": {}}
     for relation in store.relations(feature.dictionary_id, feature.index):
-        found[relation.kind][names[relation.other_id]] = [(one.feature, one.value) for one in relation.features]
+        found[relation.kind][names[relation.other_id]] = list(relation.features)
     return found
 
 

@@ -215,10 +215,10 @@ def _feature(source: Source, feature: Feature) -> Row:
 
 def _own_neighbours(relations: Iterable[Relation], dictionary: Dictionary) -> list[tuple[int, float]]:
     return [
-        (one.feature, round(one.value, 4))
+        (feature, round(value, 4))
         for relation in relations
         if relation.kind == "neighbour" and relation.other_id == dictionary.id
-        for one in relation.features
+        for feature, value in relation.features
     ]
 
 

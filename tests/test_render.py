@@ -4,6 +4,7 @@ import hashlib
 import re
 import tomllib
 from dataclasses import dataclass
+from enum import StrEnum
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -164,20 +165,26 @@ def test_a_name_that_the_context_does_not_declare_is_an_error(templates):
         r.render(request(), "text.jinja", Context("x"))
 
 
+class Hostile(StrEnum):
+    TEXT = "<i>%(text)s\"'&"
+
+
 def test_what_is_put_into_a_mould_is_escaped_unless_it_is_markup(monkeypatch):
     page = (
         '<p title="{{ name }} 100%">{{ slot("text") }}, {{ slot("text") }}</p>{{ slot("html") }}%s{{ slot("number") }}'
     )
     environment = r.environment().overlay(loader=DictLoader({"page.html": page}))
     monkeypatch.setattr(r, "environment", lambda: environment)
-    hostile, safe = "<i>%(text)s\"'&", "&lt;i&gt;%(text)s&#34;&#39;&amp;"
+    hostile, safe = Hostile.TEXT.value, "&lt;i&gt;%(text)s&#34;&#39;&amp;"
     filled = r.mould("page.html", Context(hostile)).fill({"text": hostile, "html": Markup("<b>%s</b>"), "number": 5})
-    assert filled == f'<p title="{safe} 100%">{safe}, {safe}</p><b>%s</b>%s5'
+    assert filled.decode() == f'<p title="{safe} 100%">{safe}, {safe}</p><b>%s</b>%s5'
+    filled = r.mould("page.html", Context("")).fill({"text": Hostile.TEXT, "html": b"<b>", "number": "<5>"})
+    assert filled.decode() == f'<p title=" 100%">{safe}, {safe}</p><b>%s&lt;5&gt;'
 
 
 def test_a_slot_without_a_text_is_an_error(templates):
     with pytest.raises(KeyError, match="missing"):
-        r.Mould("%(missing)s").fill({"name": "x"})
+        r.Mould((b"", b""), ("missing",)).fill({"name": "x"})
 
 
 @pytest.mark.parametrize("context", [{"name": "x"}, Context])

@@ -17,7 +17,8 @@ from app.browse.charts import Chart, activation_chart
 from app.browse.kept import figures
 from app.browse.listing import natural
 from app.browse.lookup import current_store, feature_url, find_dictionary, find_feature, random_feature
-from app.browse.rows import Row, rows
+from app.browse.pieces import Row
+from app.browse.rows import rows
 from app.browse.texts import SharedText, shared_texts
 from app.errors import NotFound, Unprocessable
 from app.render import render
@@ -217,7 +218,7 @@ def match(store: FeatureStore, selection: Selection, chosen: list[Dictionary]) -
     return [
         Matched(first),
         *(
-            Matched(store.feature(one, near[one.id].feature), near[one.id].value) if one.id in near else Matched(None)
+            Matched(store.feature(one, near[one.id][0]), near[one.id][1]) if one.id in near else Matched(None)
             for one in chosen[1:]
         ),
     ]

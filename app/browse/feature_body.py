@@ -13,12 +13,12 @@ from markupsafe import Markup
 from app.browse.charts import WIDTH, Chart, counted
 from app.browse.kept import kept
 from app.browse.lookup import site_of
-from app.browse.pieces import chip, histogram, joined, outputs, related_list
+from app.browse.pieces import chip, histogram, outputs, related_list
 from app.browse.related import related
-from app.browse.rows import FIFTHS, GROUPS, Look, rows, within
+from app.browse.rows import FIFTHS, GROUPS, Look, packed_rows, within
 from app.browse.shapes import shape
 from app.render import figure, mould, percent, share, whole
-from app.store.feature_rows import group_counts
+from app.store.feature_rows import group_counts, read_blob
 from app.store.features import Dictionary, Feature, FeatureStore, Site, State
 from app.store.packing import Group
 
@@ -70,19 +70,23 @@ def feature_html(
     *,
     numbers: bool,
     starred: bool | None,
-    parts: Mapping[str, Markup],
-) -> Markup:
+    parts: Mapping[str, Markup | bytes],
+) -> bytes:
     """The whole page. `parts`: what stands in its slots `kept`, `ratings` and `scores`."""
     near = related(store, feature)
-    neighbours, partners = related_list(near["neighbour"]), related_list(near["cofiring"])
     found = feature.outputs or {"top": [], "bottom": []}
-    raised, lowered = outputs(found["top"]), outputs(found["bottom"])
-    drawn = histogram(feature, "How strongly it fires: tokens by activation")
-    below = histogram(feature, "Below zero", below=True)
-    beside = sum(len(part.encode()) for part in (neighbours, partners, raised, lowered, drawn, below))
-    top = rows(store, feature, "top", look=Look(numbers))
-    shown = within(top, ROOM - FRAME - beside)
-    asked, counts = asked_for(store), group_counts(store, feature.dictionary_id, feature.index)
+    beside = {
+        "neighbours": related_list(near["neighbour"]).encode(),
+        "partners": related_list(near["cofiring"]).encode(),
+        "raised": outputs(found["top"]).encode(),
+        "lowered": outputs(found["bottom"]).encode(),
+        "histogram": histogram(feature, "How strongly it fires: tokens by activation").encode(),
+        "below": histogram(feature, "Below zero", below=True).encode(),
+    }
+    blob = read_blob(store, feature.dictionary_id, feature.index)
+    top = packed_rows(store, feature, "top", blob, look=Look(numbers))
+    shown = within(top, ROOM - FRAME - sum(map(len, beside.values())))
+    asked, counts = asked_for(store), group_counts(blob)
     stands = standing(store, dictionary, feature)
     case = FeatureCase(
         dictionary=dictionary,
@@ -102,7 +106,7 @@ def feature_html(
         partners=bool(near["cofiring"]),
         contexts=bool(top),
         short=asked > len(top),
-        rest=shown < len(top),
+        rest=len(shown) < len(top),
         chart=shape(store, dictionary).density,
         fifths=FIFTH_TITLES if feature.state == "live" else (),
     )
@@ -120,19 +124,14 @@ def feature_html(
         "slope": figure(feature.decile_slope, 2),
         "second_frequency": share(feature.second_frequency),
         "second_stability": figure(feature.second_stability, 2),
-        "histogram": drawn,
-        "below": below,
         "at": stands.at if stands else "",
         "fewer": stands.below if stands else "",
-        "raised": raised,
-        "lowered": lowered,
         "total": len(top),
         "asked": asked,
-        "rows": joined([row.html for row in top[:shown]]),
-        "shown": shown,
-        "others": len(top) - shown,
-        "neighbours": neighbours,
-        "partners": partners,
+        "rows": b"".join(shown),
+        "shown": len(shown),
+        "others": len(top) - len(shown),
+        **beside,
         **counts,
         "bottom": counted(counts["bottom"], "context"),
         **parts,

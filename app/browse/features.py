@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from fastapi import APIRouter
-from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -17,13 +16,13 @@ from starlette.routing import Route
 from app.browse.feature_body import feature_html
 from app.browse.kept import kept
 from app.browse.listing import natural
-from app.browse.lookup import current_store, feature_url, find_dictionary, find_feature
+from app.browse.lookup import current_store, feature_url, find_dictionary, find_feature, find_scale
 from app.browse.markdown import feature_markdown
 from app.browse.memory import remembered
 from app.browse.owner import owner_name
-from app.browse.pieces import joined
+from app.browse.pieces import Row
 from app.browse.ratings import rating_part
-from app.browse.rows import FIFTHS, GROUPS, Look, Row, random_rows, rows, shown_above
+from app.browse.rows import FIFTHS, GROUPS, Look, random_rows, rows, shown_above
 from app.browse.scored import score_part, scores_stamp
 from app.browse.shelved import shelved_part
 from app.errors import NotFound, Unprocessable
@@ -31,7 +30,7 @@ from app.memo import memo
 from app.render import figure, mould, wants_fragment
 from app.sessions import staff
 from app.state import state
-from app.store.features import Dictionary, Feature, FeatureStore
+from app.store.features import Dictionary, FeatureScale, FeatureStore
 from app.store.packing import Group
 from app.store.study import Session
 
@@ -79,13 +78,13 @@ def made_page(request: Request, session: Session | None) -> Response:
             "scores": score_part(store, feature),
         },
     )
-    return html(page.encode())
+    return html(page)
 
 
 async def group_page(request: Request) -> Response:
     await staff(request)
     key = ("group", wants_fragment(request), request.scope["path"], request.scope["query_string"])
-    (body,) = remembered(current_store(request), key, lambda: (made_group(request).encode(),))
+    (body,) = remembered(current_store(request), key, lambda: (made_group(request),))
     return html(body)
 
 
@@ -93,12 +92,12 @@ def html(body: bytes) -> Response:
     return Response(body, headers={"Vary": "HX-Request"}, media_type="text/html")
 
 
-def made_group(request: Request) -> Markup:
+def made_group(request: Request) -> bytes:
     """`from` and `seed` in the address: the first context of the top ones to show, and which random ones."""
     store = current_store(request)
     group = request.path_params["group"]
     dictionary = find_dictionary(store, request.path_params["name"])
-    feature = find_feature(store, dictionary, request.path_params["index"])
+    feature = find_scale(store, dictionary, request.path_params["index"])
     numbers = wants_numbers(request)
     texts: dict[str, object] = {"index": feature.index, "scale": figure(feature.max), "again": ""}
     if group == "random":
@@ -114,13 +113,15 @@ def made_group(request: Request) -> Markup:
             f"There is no group “{group[:20]}”; the groups are {', '.join(GROUPS)}, random.",
             nearest=feature_url(dictionary, feature.index),
         )
-    texts["rows"] = joined([row.html for row in found])
+    texts["rows"] = "".join([row.text for row in found]).encode()
     case = GroupCase(dictionary, title, not found, group == "random")
     block = "fragment" if wants_fragment(request) else None
     return kept(store, (case, block), lambda: mould("browse/group.html", case, block)).fill(texts)
 
 
-def group_rows(request: Request, store: FeatureStore, feature: Feature, group: Group, numbers: bool) -> tuple[Row, ...]:
+def group_rows(
+    request: Request, store: FeatureStore, feature: FeatureScale, group: Group, numbers: bool
+) -> tuple[Row, ...]:
     first = natural("from", request.query_params.get("from") or "0")
     above = shown_above(store, feature) if group in FIFTHS else ()
     return rows(store, feature, group, first=first, look=Look(numbers, above))

@@ -2,13 +2,17 @@
 
 import difflib
 import random
+from collections.abc import Callable
+from typing import TypeVar
 
 from starlette.requests import Request
 
 from app.errors import NotFound
 from app.state import state
-from app.store.feature_rows import read_feature
-from app.store.features import Context, Dictionary, Feature, FeatureFilter, FeatureStore, Site
+from app.store.feature_rows import read_feature, read_scale
+from app.store.features import Context, Dictionary, Feature, FeatureFilter, FeatureScale, FeatureStore, Site
+
+T = TypeVar("T")
 
 NO_STORE = "There is no feature store yet; make one with `dartboard build BUILD.toml`, then load this page again."
 
@@ -35,6 +39,17 @@ def find_dictionary(store: FeatureStore, name: str) -> Dictionary:
 
 def find_feature(store: FeatureStore, dictionary: Dictionary, index: str) -> Feature:
     """The feature whose number the address gives as text. Raises NotFound with the nearest number."""
+    return find(store, dictionary, index, read_feature)
+
+
+def find_scale(store: FeatureStore, dictionary: Dictionary, index: str) -> FeatureScale:
+    """As `find_feature`, for a page of contexts alone."""
+    return find(store, dictionary, index, read_scale)
+
+
+def find(
+    store: FeatureStore, dictionary: Dictionary, index: str, read: Callable[[FeatureStore, int, int], T | None]
+) -> T:
     digits = index.removeprefix("-")
     if not (digits.isascii() and digits.isdigit()):
         nearest = 0
@@ -43,7 +58,7 @@ def find_feature(store: FeatureStore, dictionary: Dictionary, index: str) -> Fea
         number = int(digits) if len(digits) < 12 else dictionary.m
         wanted = -number if index.startswith("-") else number
         nearest = min(max(wanted, 0), dictionary.m - 1)
-        if wanted == nearest and (found := read_feature(store, dictionary.id, wanted)) is not None:
+        if wanted == nearest and (found := read(store, dictionary.id, wanted)) is not None:
             return found
     raise NotFound(
         f"{dictionary.name} has no feature {index[:20]}; its features are numbered 0 to {dictionary.m - 1}, "

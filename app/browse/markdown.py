@@ -1,7 +1,7 @@
 """A feature as Markdown: its figures, its strongest contexts, what is near it. Hostile text stays text."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from app.browse.related import RelatedGroup, related
 from app.browse.rows import REACH
@@ -51,10 +51,10 @@ def _lines(store: FeatureStore, dictionary: Dictionary, feature: Feature, addres
     yield from _near("Fires with", near["cofiring"])
 
 
-def _near(title: str, groups: tuple[RelatedGroup, ...]) -> Iterator[str]:
+def _near(title: str, groups: Sequence[RelatedGroup]) -> Iterator[str]:
     if not groups:
         return
     yield from ("", f"## {title}", "")
     for group in groups:
-        some = (f"{one.number} “{plain(one.top_token)}” {figure(one.value, 2)}" for one in group.features)
+        some = (f"{number} “{plain(token)}” {figure(value, 2)}" for number, _, token, value in group.features)
         yield f"- {plain(group.dictionary.title)}: {', '.join(some)}"

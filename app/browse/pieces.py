@@ -5,7 +5,7 @@ Each text goes through `visible` or `html_line`, which escape it; tests feed the
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from markupsafe import Markup
@@ -18,8 +18,24 @@ from app.store.features import Feature
 FEWEST_BINS = 8  # a feature that fires on one token is drawn as a bar, not as a wall
 HEIGHT = 64
 MARKED = ("", "<i>", "<i class=l2>", "<i class=l3>", "<i class=l4>")  # tags of a row's tokens, by level
+# The place and the height of a bar, by its height in tenths.
+BARS = [f"y={HEIGHT - tenths / 10:g} width=.85 height={tenths / 10:g}" for tenths in range(10 * HEIGHT + 1)]
 PEAK = ("<b class=l0>", "<b>", "<b class=l2>", "<b class=l3>", "<b class=l4>")
+SILENT = ('<span class="quiet small">never fired</span>', '<span class="quiet small">dead</span>')
 SEAM = "¤"  # between tokens that are escaped at once; where a text has one, each is by itself
+
+
+class Row(NamedTuple):
+    """One context; `text` is the whole item of the list, as HTML."""
+
+    value: float
+    text: str
+    context: int
+    again: bool  # it stands on the page already, or its text does
+
+    @property
+    def html(self) -> Markup:
+        return Markup(self.text)
 
 
 def html_tokens(tokens: Sequence[str]) -> list[str]:
@@ -77,23 +93,17 @@ def row_halves(
     return "".join(parts[:before_peak]), "".join(parts[before_peak:])
 
 
-def context_row(
-    anchor: str, value: float, activations: str, halves: tuple[str, str], about: str, faded: bool
-) -> Markup:
-    """One context as an item of a list: a line aligned at its peak, which opens in place (by its own address, or by rows.js).
+def context_row(anchor: str, value: float, activations: str, halves: tuple[str, str], about: str, faded: bool) -> str:
+    """The HTML of one context in a list: a line aligned at its peak, which opens in place (by its own address, or by rows.js).
 
     anchor: an id of the page's own making; activations: a data attribute; halves: of `row_halves`; about: of `html_line`.
     """
     kind = " class=again" if faded else ""
     left, right = halves
-    return Markup(
+    return (
         f"<li id={anchor}{kind} {activations} data-v={value:.6g}><a href=#{anchor}>{figure(value)}</a>"
         f"<p><span><span>{left}</span></span><span>{right}</span></p><small>{about}</small></li>\n"
     )
-
-
-def joined(parts: Iterable[Markup]) -> Markup:
-    return Markup("".join(parts))
 
 
 @lru_cache(maxsize=4096)
@@ -102,9 +112,9 @@ def edge(bin_number: float) -> str:
     return figure(2 ** (bin_number / HISTOGRAM_BINS_PER_OCTAVE))
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=65_536)
 def chip(token: str) -> Markup:
-    """A token by itself, on one line; one that is nothing but spaces shows them."""
+    """A token by itself, on one line; one that is nothing but spaces shows them. A whole vocabulary of them is kept, or nearly."""
     text = token if token.strip(" ") else token.replace(" ", "␣")
     return Markup(f"<span class=token>{visible(text.replace(chr(10), '↵'))}</span>")
 
@@ -122,11 +132,7 @@ def related_list(groups: Iterable[RelatedGroup]) -> Markup:
         title, there = ("This dictionary", "") if group.own else links(group.dictionary.name, group.dictionary.title)
         lines.append(f"<div><dt>{title}</dt><dd><ol class=plain>")
         for number, state, token, value in group.features:
-            shown = (
-                chip(token)
-                if token
-                else f'<span class="quiet small">{"dead" if state == "dead" else "never fired"}</span>'
-            )
+            shown = chip(token) if token else SILENT[state == "dead"]
             lines.append(f"<li><a href={there}{number}>{number}</a> {shown} <small>{figure(value, 2)}</small></li>")
         lines.append("</ol></dd></div>")
     return Markup(f"<dl class=related>{''.join(lines)}</dl>")
@@ -154,7 +160,7 @@ def histogram(feature: Feature, label: str, *, below: bool = False) -> Markup:
     top = max(counts)
     bars = "".join(
         [
-            f"<rect x={place} {bar(max(10 * HEIGHT * count // top, 15))}><title>{span(start - before + place, sign)}: "
+            f"<rect x={place} {BARS[max(10 * HEIGHT * count // top, 15)]}><title>{span(start - before + place, sign)}: "
             f"{tokens(count)}</title></rect>"
             for place, count in enumerate(counts, before)
             if count
@@ -176,12 +182,6 @@ def histogram(feature: Feature, label: str, *, below: bool = False) -> Markup:
 def span(place: int, sign: str) -> str:
     """The activations of a bin of a histogram."""
     return f"{sign}{edge(place)} to {sign}{edge(place + 1)}"
-
-
-@lru_cache(maxsize=1024)
-def bar(tenths: int) -> str:
-    """The place and the height of a bar, which is so many tenths high."""
-    return f"y={HEIGHT - tenths / 10:g} width=.85 height={tenths / 10:g}"
 
 
 @lru_cache(maxsize=16_384)

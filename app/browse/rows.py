@@ -10,19 +10,17 @@ from base64 import b64encode
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import NamedTuple
 
 import numpy as np
-from markupsafe import Markup
 from numpy.typing import NDArray
 
 from app.browse.kept import kept, replace_kept
-from app.browse.pieces import context_row, html_line, html_tokens, row_halves
+from app.browse.pieces import Row, context_row, html_line, html_tokens, row_halves
 from app.render import figure
-from app.store.feature_rows import ShownContext, hit_contexts, read_contexts, read_hits
-from app.store.features import Context, Feature, FeatureStore
+from app.store.feature_rows import ShownContext, hit_contexts, read_blob, read_contexts
+from app.store.features import Context, FeatureScale, FeatureStore
 from app.store.packing import GROUPS as STORED
-from app.store.packing import UNIT, Group, HitArrays, PackedHit
+from app.store.packing import UNIT, Group, HitArrays, PackedHit, unpack_arrays
 from app.study.content import LEVELS
 
 FIFTHS: tuple[Group, ...] = tuple(group for group in STORED if group.startswith("q"))
@@ -42,19 +40,6 @@ KEPT = 16_384  # contexts of one store
 RANDOM_EACH = 2  # contexts of each fifth among the random ones
 
 
-class Row(NamedTuple):
-    """One context; `html` is the whole item of the list."""
-
-    value: float
-    html: Markup
-    document: str
-    context: int
-    position: int  # of the peak token, from 1
-    length: int
-    held_out: bool
-    again: bool  # it stands on the page already, or its text does
-
-
 @dataclass(frozen=True, slots=True)
 class Look:
     """How rows are shown. `numbers`: each activation stands behind its token; `above`: contexts that stand above these;
@@ -71,7 +56,7 @@ PLAIN = Look()
 
 def rows(
     store: FeatureStore,
-    feature: Feature,
+    feature: FeatureScale,
     group: Group,
     limit: int | None = None,
     *,
@@ -79,11 +64,28 @@ def rows(
     look: Look = PLAIN,
 ) -> tuple[Row, ...]:
     """The contexts of one group, strongest first. Each side of zero has a scale of its own."""
-    hits = read_hits(store, feature.dictionary_id, feature.index, group, first, limit)
-    return _rows(feature, group, hits, laid_out(store, hits.context.tolist()), look) if hits is not None else ()
+    blob = read_blob(store, feature.dictionary_id, feature.index)
+    return packed_rows(store, feature, group, blob, limit, first=first, look=look)
 
 
-def random_rows(store: FeatureStore, feature: Feature, seed: int, look: Look = PLAIN) -> tuple[Row, ...]:
+def packed_rows(
+    store: FeatureStore,
+    feature: FeatureScale,
+    group: Group,
+    blob: bytes | None,
+    limit: int | None = None,
+    *,
+    first: int = 0,
+    look: Look = PLAIN,
+) -> tuple[Row, ...]:
+    """As `rows`, of the feature's hits as they were read."""
+    if blob is None:
+        return ()
+    hits = unpack_arrays(blob, group, first, limit)
+    return _rows(feature, group, hits, laid_out(store, hits.context.tolist()), look)
+
+
+def random_rows(store: FeatureStore, feature: FeatureScale, seed: int, look: Look = PLAIN) -> tuple[Row, ...]:
     """A seeded draw from the fifths' contexts, as many of each, so that every context it fires on had the same chance."""
     generator = random.Random(f"{feature.dictionary_id} {feature.index} {seed}")
     drawn: list[Row] = []
@@ -94,12 +96,12 @@ def random_rows(store: FeatureStore, feature: Feature, seed: int, look: Look = P
     return tuple(sorted(drawn, key=lambda row: -row.value))
 
 
-def shown_above(store: FeatureStore, feature: Feature) -> frozenset[int]:
+def shown_above(store: FeatureStore, feature: FeatureScale) -> frozenset[int]:
     """The top contexts: what a lower group shows again."""
     return frozenset(hit_contexts(store, feature.dictionary_id, feature.index, "top"))
 
 
-def row(feature: Feature, hit: PackedHit, context: Context, *, found: Collection[int] = ()) -> Row:
+def row(feature: FeatureScale, hit: PackedHit, context: Context, *, found: Collection[int] = ()) -> Row:
     """One context by itself, on the scale of its side of zero. `found`: positions that a search was for."""
     values = np.array(hit.values)
     one = HitArrays(
@@ -122,20 +124,21 @@ class Laid:
     text: str
     starts: "array[int]"
     length: int  # tokens
-    document: str
-    named: str  # the document, as HTML
+    document: str  # as HTML
     held_out: bool
 
     @classmethod
     def of(cls, context: Context | ShownContext) -> "Laid":
         tokens = html_tokens(context.tokens)
         starts = array("I", accumulate(map(len, tokens), initial=0))
-        named = html_line(context.document)
-        return cls("".join(tokens), starts, len(tokens), context.document, named, context.held_out)
+        return cls("".join(tokens), starts, len(tokens), html_line(context.document), context.held_out)
 
     def around(self, peak: int) -> str:
         """The text by which two contexts are told to be the same."""
-        return self.text[self.starts[max(peak - AROUND, 0)] : self.starts[min(peak + AROUND + 1, self.length)]]
+        start, end = peak - AROUND, peak + AROUND + 1
+        return self.text[
+            self.starts[start if start > 0 else 0] : self.starts[end if end < self.length else self.length]
+        ]
 
 
 def laid_out(store: FeatureStore, ids: Collection[int]) -> Mapping[int, Laid]:
@@ -152,7 +155,7 @@ def laid_out(store: FeatureStore, ids: Collection[int]) -> Mapping[int, Laid]:
 
 
 def _rows(
-    feature: Feature,
+    feature: FeatureScale,
     group: Group,
     hits: HitArrays,
     contexts: Mapping[int, Laid],
@@ -181,19 +184,18 @@ def _rows(
         told = {at: text for (at, _), text in zip(mine, numbers[start:end], strict=True)} if numbers else None
         if found:
             mine = sorted({**dict.fromkeys(found, 0), **dict(mine)}.items())
-        around, position, length = context.around(peak), peak + 1, context.length
-        above = number in look.above
+        around, above = context.around(peak), number in look.above
         again = above or around in seen
         seen.add(around)
-        about = f"{context.named} · token {position} of {length} · context {number}"
+        about = f"{context.document} · token {peak + 1} of {context.length} · context {number}"
         if context.held_out:
             about += " · held out"
         if again:
             about += " · shown above" if above else " · the same text again"
         halves = row_halves(context.text, context.starts, mine, peak, told, found)
         packed = b64encode(raw[wide * start : wide * end] + shares[2 * start : 2 * end]).decode().rstrip("=")
-        html = context_row(f"{anchor}{number}", value, f"{name}={packed}", halves, about, again)
-        made.append(Row(value, html, context.document, number, position, length, context.held_out, again))
+        text = context_row(f"{anchor}{number}", value, f"{name}={packed}", halves, about, again)
+        made.append(Row(value, text, number, again))
         start = end
     return tuple(made)
 
@@ -205,11 +207,13 @@ def _levels(values: NDArray[np.floating], scale: float) -> NDArray[np.int8]:
     return np.where(values * scale > 0, np.minimum(np.ceil(LEVELS * values / scale), LEVELS), 0).astype(np.int8)
 
 
-def within(found: Sequence[Row], budget: int) -> int:
-    """How many rows fit in so many bytes of HTML, at least one."""
-    total = 0
-    for count, row in enumerate(found):
-        total += len(row.html.encode())
-        if total > budget:
-            return max(count, 1)
-    return len(found)
+def within(found: Sequence[Row], budget: int) -> list[bytes]:
+    """The HTML of the first rows: of as many as fit in so many bytes, at least one."""
+    made: list[bytes] = []
+    for row in found:
+        item = row.text.encode()
+        budget -= len(item)
+        if budget < 0 and made:
+            break
+        made.append(item)
+    return made

@@ -14,9 +14,9 @@ from app.browse.charts import Chart
 from app.browse.feature_body import Standing, standing
 from app.browse.lookup import current_store, feature_url, find_dictionary, find_feature, site_of
 from app.browse.owner import owner_of
-from app.browse.pieces import histogram
+from app.browse.pieces import Row, histogram
 from app.browse.related import RelatedGroup, related
-from app.browse.rows import GROUPS, Look, Row, rows, shown_above
+from app.browse.rows import GROUPS, Look, rows, shown_above
 from app.browse.scored import ScoreTable, score_table
 from app.browse.shapes import shape
 from app.render import render_text
@@ -55,8 +55,8 @@ class SavedSection:
     note: str
     address: str  # where it was saved from
     groups: tuple[SavedGroup, ...]  # those that have contexts
-    neighbours: tuple[RelatedGroup, ...]
-    partners: tuple[RelatedGroup, ...]
+    neighbours: Sequence[RelatedGroup]
+    partners: Sequence[RelatedGroup]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from starlette.responses import Response
 
 from app.browse.listing import page_number, query_of
 from app.browse.lookup import current_store, feature_url, find_dictionary
-from app.browse.rows import Row, row
+from app.browse.pieces import Row
+from app.browse.rows import row
 from app.errors import NotFound, Unavailable, Unprocessable
 from app.render import render, whole
 from app.security import client_of

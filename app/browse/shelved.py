@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from markupsafe import Markup
-
 from app.memo import memo
 from app.render import Mould, mould
 from app.store.features import Dictionary
@@ -20,7 +18,7 @@ class ShelvedPart:
 
 def shelved_part(
     study: StudyStore, owner: str | None, dictionary: Dictionary, feature: int
-) -> tuple[bool | None, Markup]:
+) -> tuple[bool | None, bytes]:
     """Whether it is starred, None where nobody is signed in; and the section with the note and the lists."""
     known, shelf, name = memo(study), Shelf(study), dictionary.name
 

@@ -6,20 +6,19 @@ The same rows as `FeatureStore.hits` and `FeatureStore.contexts`, as arrays and 
 import json
 import sqlite3
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from app.store.feature_schema import FEATURE_FIGURES
-from app.store.features import Feature, FeatureStore, Related, Relation
+from app.store.features import Feature, FeatureStore, Related, RelationKind
 from app.store.packing import (
     GROUPS,
     Group,
-    HitArrays,
     PackedHit,
     group_sizes,
-    unpack_arrays,
+    unpack_contexts,
     unpack_first,
     unpack_related,
 )
@@ -32,6 +31,9 @@ CONTEXTS = (
 
 FEATURE_COLUMNS = tuple(field.name for field in fields(Feature))
 FEATURE = f"""SELECT {", ".join(f'"{name}"' for name in FEATURE_COLUMNS)} FROM feature WHERE dictionary_id = ? AND "index" = ?"""
+STORED_AS: dict[str, Callable[[Any], Any]] = {"histogram": json.loads, "outputs": json.loads, "single_token": bool}
+READERS = [STORED_AS.get(name) for name in FEATURE_COLUMNS]
+SCALE = 'SELECT dictionary_id, "index", max, min FROM feature WHERE dictionary_id = ? AND "index" = ?'
 RELATIONS = (
     "SELECT other_id, kind, blob FROM relation WHERE dictionary_id = ? AND feature = ? "
     "ORDER BY kind DESC, other_id != ?, other_id"
@@ -60,6 +62,14 @@ class FeatureLine:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownScale:
+    dictionary_id: int
+    index: int
+    max: float
+    min: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class ShownContext:
     tokens: list[str]
     document: str
@@ -84,17 +94,23 @@ def read_feature(store: FeatureStore, dictionary_id: int, index: int) -> Feature
     row = reading(store).execute(FEATURE, (dictionary_id, index)).fetchone()
     if row is None:
         return None
-    values: dict[str, Any] = dict(zip(FEATURE_COLUMNS, row, strict=True))
-    for name in ("histogram", "outputs"):
-        values[name] = None if values[name] is None else json.loads(values[name])
-    values["single_token"] = bool(values["single_token"])
-    return Feature(**values)
+    return Feature(
+        *[read(value) if read and value is not None else value for read, value in zip(READERS, row, strict=True)]
+    )
 
 
-def read_relations(store: FeatureStore, dictionary_id: int, index: int) -> tuple[Relation, ...]:
-    """As `FeatureStore.relations`."""
+def read_scale(store: FeatureStore, dictionary_id: int, index: int) -> ShownScale | None:
+    """The little of a feature that its contexts need; None where there is none of that number."""
+    row = reading(store).execute(SCALE, (dictionary_id, index)).fetchone()
+    return ShownScale(*row) if row is not None else None
+
+
+def read_relations(
+    store: FeatureStore, dictionary_id: int, index: int
+) -> list[tuple[int, RelationKind, list[Related]]]:
+    """What `FeatureStore.relations` tells, as plain tuples: a page has a dozen."""
     rows = reading(store).execute(RELATIONS, (dictionary_id, index, dictionary_id))
-    return tuple(Relation(other, kind, tuple(map(Related._make, unpack_related(blob)))) for other, kind, blob in rows)
+    return [(other, kind, unpack_related(blob)) for other, kind, blob in rows]
 
 
 def read_blob(store: FeatureStore, dictionary_id: int, feature: int) -> bytes | None:
@@ -103,27 +119,18 @@ def read_blob(store: FeatureStore, dictionary_id: int, feature: int) -> bytes | 
     return found[0] if found else None
 
 
-def read_hits(
-    store: FeatureStore, dictionary_id: int, feature: int, group: Group, first: int = 0, last: int | None = None
-) -> HitArrays | None:
-    """The hits of one group, from `first` to `last`. None where the feature has no hit at all."""
-    blob = read_blob(store, dictionary_id, feature)
-    return unpack_arrays(blob, group, first, last) if blob is not None else None
-
-
 def read_contexts(store: FeatureStore, ids: Collection[int]) -> dict[int, ShownContext]:
     return _contexts(reading(store), sorted(ids))
 
 
 def hit_contexts(store: FeatureStore, dictionary_id: int, feature: int, group: Group) -> list[int]:
     """The contexts of a group's hits, strongest first."""
-    hits = read_hits(store, dictionary_id, feature, group)
-    return hits.context.tolist() if hits is not None else []
-
-
-def group_counts(store: FeatureStore, dictionary_id: int, feature: int) -> dict[str, int]:
-    """How many contexts each group has."""
     blob = read_blob(store, dictionary_id, feature)
+    return unpack_contexts(blob, [group])[0] if blob is not None else []
+
+
+def group_counts(blob: bytes | None) -> dict[str, int]:
+    """How many contexts each group of a feature's hits has."""
     return dict(zip(GROUPS, group_sizes(blob) if blob is not None else [0] * len(GROUPS), strict=True))
 
 

@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +87,19 @@ class Dictionary:
     provenance: dict[str, Any] = field(hash=False)
 
 
+class FeatureScale(Protocol):
+    """What is needed of a feature to show its contexts: the strongest activations on the two sides of zero."""
+
+    @property
+    def dictionary_id(self) -> int: ...
+    @property
+    def index(self) -> int: ...
+    @property
+    def max(self) -> float: ...
+    @property
+    def min(self) -> float | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Feature:
     dictionary_id: int
@@ -108,11 +121,8 @@ class Feature:
     outputs: dict[str, list[tuple[str, float]]] | None  # "top" and "bottom": tokens of the vocabulary and their values
 
 
-class Related(NamedTuple):
-    """One feature among those nearest to another; `value` is a cosine, or the Jaccard index of the tokens they fire on."""
-
-    feature: int
-    value: float
+Related = tuple[int, float]
+"""A feature among those nearest to another, and a cosine, or the Jaccard index of the tokens that they fire on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,9 +406,7 @@ class FeatureStore:
         query = select(r.other_id, r.kind, r.blob).where(r.dictionary_id == dictionary_id, r.feature == index)
         with self.engine.connect() as connection:
             rows = connection.execute(query.order_by(r.kind.desc(), r.other_id != dictionary_id, r.other_id)).all()
-        return tuple(
-            Relation(row.other_id, row.kind, tuple(map(Related._make, unpack_related(row.blob)))) for row in rows
-        )
+        return tuple(Relation(row.other_id, row.kind, tuple(unpack_related(row.blob))) for row in rows)
 
     def comparisons(self) -> tuple[Comparison, ...]:
         """What the directions of dictionaries find in each other's, by id and the other's id."""

@@ -54,11 +54,11 @@ def test_by_direction_the_others_have_the_nearest_decoder_row(client, store, at)
         one.other_id: one.features[0] for one in store.relations(first.id, feature.index) if one.kind == "neighbour"
     }
     names = [first.name, *(one.name for one in others)]
-    expected = (feature.index, *(near[one.id].feature for one in others))
+    expected = (feature.index, *(near[one.id][0] for one in others))
     assert matched(client, *names, by="nearest", at=at) == expected
     page = text(client.get("/compare", params={"d": names, "by": "nearest", "at": at}).text)
     for one in others:
-        assert f"Cosine {near[one.id].value:.2f}" in page
+        assert f"Cosine {near[one.id][1]:.2f}" in page
 
 
 def test_one_feature_is_found_among_the_matches(client, store, two):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.browse.pieces import histogram, outputs, related_list
-from app.browse.related import RelatedFeature, RelatedGroup
+from app.browse.related import RelatedGroup
 from app.render import shown
 from tests.test_render import HOSTILE, Reader
 
@@ -24,8 +24,8 @@ def read(html) -> Reader:
 def test_names_and_tokens_stay_text(trained, token, title, name):
     name = name.encode("utf-8", "replace").decode()
     other = replace(trained, name=name, title=title)
-    near = RelatedFeature(5, "live", token, 0.5)
-    reader = read(related_list([RelatedGroup(other, False, (near,))]) + outputs([(token, 1.5)]))
+    near = (5, "live", token, 0.5)
+    reader = read(related_list([RelatedGroup(other, False, [near])]) + outputs([(token, 1.5)]))
     assert {tag for tag, _ in reader.tags} <= {"dl", "div", "dt", "dd", "ol", "li", "a", "span", "small"}
     assert all(set(attributes) <= {"class", "href"} for _, attributes in reader.tags)
     assert shown(title) in reader.text
