@@ -8,26 +8,19 @@ to another one; a new worker is asked for in its place, and takes part as soon a
 """
 
 import contextlib
-import importlib
-import logging
-import os
-import socket
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from types import ModuleType
 from typing import Any
 
 from app.errors import DartboardError, UserError
 from pipeline.engines import Piece, Progress, Result, Shared, T, silent
 from pipeline.engines.actor import LISTEN_SECONDS, TALK, Actor, Hand, Stored, versions
 from pipeline.engines.buffers import pack
+from pipeline.engines.cluster import connected, first_line, import_ray
 from pipeline.engines.tasks import Found, Gathering, Singly, Tasks
 
 ATTEMPTS = 4  # at a piece; as many starts for each worker may fail in succession
 STARVED_SECONDS = 300.0  # without any worker
-KNOCK_SECONDS = 5.0  # at a cluster's door
-LONGEST_FOLDER = 30  # characters: Ray's sockets are below it, and a socket's path has 107 at most
 
 
 class RayEngine:
@@ -44,7 +37,7 @@ class RayEngine:
                 f"Address {address} is that of a Ray client server, which can't be used here; start the build on a node "
                 "of the cluster, with --address auto."
             )
-        self._ray = _import_ray()
+        self._ray = import_ray()
         self._address = address
         self._workers = workers
         self._gpus = gpus
@@ -60,7 +53,7 @@ class RayEngine:
 
     def __enter__(self) -> "RayEngine":
         try:
-            self._connect()
+            self._closing.enter_context(connected(self._address, self._workers))
             room = self._room()
         except BaseException:
             self._closing.close()
@@ -103,39 +96,6 @@ class RayEngine:
         return lambda number: self._ray.put((work, pieces[number]))
 
     # The cluster.
-
-    def _connect(self) -> None:
-        ray = self._ray
-        if ray.is_initialized():
-            return
-        quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-        # It prints what its daemons say of lost workers, whatever it is told.
-        mouth = importlib.import_module("ray._private.worker")
-        self._closing.enter_context(_set(mouth, "_worker_logs_enabled", False))
-        if self._address is None:
-            # Where there is no dashboard Ray still starts a process that reports its use.
-            importlib.import_module("ray._common.usage.usage_lib").set_usage_stats_enabled_via_env_var(False)
-            folder = self._closing.enter_context(_folder())
-            cpus = self._workers or os.cpu_count()
-            self._closing.callback(ray.shutdown)
-            try:
-                ray.init(address="local", num_cpus=cpus, include_dashboard=False, _temp_dir=folder, **quiet)
-            except Exception as error:  # Ray has no class of its own for it
-                raise DartboardError(
-                    f"Ray can't start a cluster on this computer ({_first_line(error)}); is it too busy? Run again, or leave "
-                    "--engine ray out."
-                ) from error
-            return
-        try:
-            _knock(self._address)
-            ray.init(address=self._address, **quiet)
-        except (OSError, RuntimeError, ValueError) as error:
-            ray.shutdown()
-            raise UserError(
-                f"No Ray cluster can be joined at {self._address!r} ({_first_line(error)}); start one with "
-                "`ray start --head`, or leave --address out."
-            ) from error
-        self._closing.callback(ray.shutdown)
 
     def _room(self) -> int:
         room = 0
@@ -223,7 +183,7 @@ class RayEngine:
                 ) from error
         except self._ray.exceptions.RayError as error:
             raise DartboardError(
-                f"Ray failed ({_first_line(error)}); once that is mended, run again: it goes on from here."
+                f"Ray failed ({first_line(error)}); once that is mended, run again: it goes on from here."
             ) from error
         self._lose(hand, tasks, input_lost)
 
@@ -260,37 +220,6 @@ class RayEngine:
             )
 
 
-def _import_ray() -> Any:
-    try:
-        return importlib.import_module("ray")
-    except ModuleNotFoundError as error:
-        raise UserError(
-            "The ray engine needs Ray, which is not installed: pip install 'dartboard[pipeline,ray]' on every node."
-        ) from error
-
-
-@contextlib.contextmanager
-def _set(module: ModuleType, name: str, value: object) -> Iterator[None]:
-    before = getattr(module, name)
-    setattr(module, name, value)
-    try:
-        yield
-    finally:
-        setattr(module, name, before)
-
-
-def _knock(address: str) -> None:
-    """Raise OSError or ValueError where nobody answers at HOST:PORT; Ray itself would try for many minutes."""
-    if address != "auto":
-        host, _, port = address.rpartition(":")
-        socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
-
-
-def _folder() -> "tempfile.TemporaryDirectory[str]":
-    place = None if len(tempfile.gettempdir()) <= LONGEST_FOLDER else "/tmp"
-    return tempfile.TemporaryDirectory(prefix="dartboard-", dir=place, ignore_cleanup_errors=True)
-
-
 def _check_versions(node: str, theirs: dict[str, str]) -> None:
     for name, ours in versions().items():
         if theirs.get(name) != ours:
@@ -298,10 +227,6 @@ def _check_versions(node: str, theirs: dict[str, str]) -> None:
                 f"Node {node} has {name} {theirs.get(name)}, this computer {ours}; install the same on all nodes, or results "
                 "depend on where they are made."
             )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".")
 
 
 def _last_line(error: Exception) -> str:
