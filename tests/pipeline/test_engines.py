@@ -25,6 +25,7 @@ from pipeline.engines.local import Local
 from pipeline.engines.ray import RayEngine
 from pipeline.engines.tree import Gathers, gathered
 from pipeline.plan import make_plan
+from pipeline.streaming import FromModel
 from tests.pipeline import pieces
 from tests.pipeline.clusters import ray_cluster
 from tests.pipeline.searched import searched
@@ -264,6 +265,38 @@ def test_any_engine_builds_the_same_store(
     assert len(set(digests.values())) == 1, digests
     assert indexes[0]["context_feature"]
     assert indexes[0] == indexes[1] == indexes[2]
+
+
+@pytest.mark.slow
+def test_activations_kept_by_any_engine_stand_in_for_the_model_with_any(
+    ray_engine: RayEngine, build_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read from shards on the nodes of a cluster, they give the store that one process makes with the model."""
+    made, _, rest = build_file.read_text("utf-8").partition('[[dictionary]]\nname = "sae"')
+    text = made + rest[rest.index("[pages]") :]
+    engines = {"one": Local(1), "ray": ray_engine}
+    digests, shards = dict[str, str](), dict[str, dict[str, bytes]]()
+
+    def built(name: str, engine: Engine, option: str) -> None:
+        build_file.write_text(text.replace("layer = 1", f"layer = 1\n{option}"), "utf-8")
+        monkeypatch.setattr(pipeline.build, "_engines", lambda *_: (engine, Local(1)))
+        build(make_plan(build_file, "test"), tmp_path / name, Workers(2), False, Console(file=io.StringIO()))
+        store = FeatureStore(tmp_path / name / "features.sqlite")
+        digests[name] = store.digest()
+        store.close()
+
+    for name, engine in engines.items():
+        built(name, engine, "keep_activations = true")
+        (kept,) = (tmp_path / name / "activations").iterdir()
+        shards[name] = {path.name: path.read_bytes() for path in kept.glob("shard-*.safetensors")}
+    assert shards["one"] == shards["ray"]
+    assert len(shards["ray"]) == 4
+    monkeypatch.setattr(FromModel, "read", None)  # the model is not asked
+    for name, engine in engines.items():
+        (kept,) = (tmp_path / name / "activations").iterdir()
+        built(f"{name} from disk", engine, f'activations = "{kept}"')
+    assert len(digests) == 4
+    assert len(set(digests.values())) == 1, digests
 
 
 def test_a_build_asks_for_the_engine_that_it_was_told(cluster: Any) -> None:
