@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from sqlalchemy.exc import DBAPIError
+
 from app.errors import Conflict, NotFound, UserError
 from app.store import archive
 from app.store.archive import FORMAT, Record
@@ -106,5 +108,6 @@ def load(store: StudyStore, path: Path, actor: str) -> str:
         raise Conflict(f"There is a study “{name}” already; import it into another store.")
     try:
         return archive.load(store, read(path), actor)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} lacks what a study needs ({error}); export it again.") from error
+    except (KeyError, TypeError, ValueError, OverflowError, DBAPIError) as error:
+        reason = str(error.orig if isinstance(error, DBAPIError) else error)
+        raise UserError(f"{path} lacks what a study needs ({reason}); export it again.") from error

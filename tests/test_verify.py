@@ -1,5 +1,6 @@
 """`study verify`: it passes on a study that was rated, withdrawals included, and names what was changed by one byte."""
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -320,6 +321,20 @@ def test_a_study_taken_in_gives_the_same_archive(store: StudyStore, tmp_path: Pa
     assert other.audit()[0].what == "import"
     with pytest.raises(Conflict, match="import it into another store"):
         archive.load(other, path, "ada")
+    other.dispose()
+
+
+@pytest.mark.parametrize(("old", "new"), [('"flip":', '"flip":null,"was":'), ('"turns":0', '"turns":1' + "0" * 20)])
+def test_an_archive_that_no_store_can_hold_is_refused(store: StudyStore, tmp_path: Path, old: str, new: str) -> None:
+    *lines, _ = written(store, tmp_path / "archive.jsonl").read_bytes().splitlines(keepends=True)
+    lines = [line.replace(old.encode(), new.encode()) for line in lines]
+    end = {"type": "end", "lines": len(lines), "sha256": hashlib.sha256(b"".join(lines)).hexdigest()}
+    forged = tmp_path / "forged.jsonl"
+    forged.write_bytes(b"".join([*lines, json.dumps(end).encode() + b"\n"]))
+    other = open_store(f"sqlite:///{tmp_path / 'other.sqlite'}")
+    with pytest.raises(UserError, match=r"forged\.jsonl lacks what a study needs"):
+        archive.load(other, forged, "ada")
+    assert other.studies() == []
     other.dispose()
 
 
