@@ -90,7 +90,8 @@ document.addEventListener("htmx:responseError", (event) => {
     waitFor(wait);
     announce(message);
   } else if (FINAL.has(status)) {
-    if (isAnswer(event.target) && status !== 422) forget(addressOf(event.target));
+    // 404: of another rater, whose invite was opened in another tab; it is sent when that one is back.
+    if (isAnswer(event.target) && status !== 422 && status !== 404) forget(addressOf(event.target));
     refuse(message, status === 422);
   } else {
     hold(event.target, `${message} This is not yet saved; it stays here.`);
@@ -151,7 +152,7 @@ export async function sendKept() {
         sent += 1;
         forget(action);
       } else if (FINAL.has(response.status) && response.status !== 404) {
-        forget(action); // 404: perhaps of another rater, who uses this browser too
+        forget(action); // 404: see above
       }
     }
   } catch {
