@@ -6,6 +6,7 @@ activations as the whole pass gives, at a fraction of its cost. The blocks beyon
 
 import contextlib
 import io
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pickle import UnpicklingError
@@ -19,6 +20,15 @@ from app.errors import NotFound, UserError
 from pipeline.config import ModelConfig
 from pipeline.controls import apply_controls, initialised
 from pipeline.sources import model_folder
+
+# What comes of a file of weights that ends too early: errors, and what others of a general class say. struct.error: GGUF.
+CUT_SHORT = (SafetensorError, UnpicklingError, EOFError, struct.error)
+SAID_OF_CUT_SHORT = (
+    "PytorchStreamReader",
+    "cannot reshape array",
+    "is invalid for input of size",
+    "mmap an empty file",
+)
 
 
 class _Stop(Exception):
@@ -181,14 +191,14 @@ def load_pretrained(config: ModelConfig, auto: Any, options: dict[str, Any]) -> 
     try:
         with contextlib.redirect_stderr(io.StringIO()):
             return auto.from_pretrained(folder, **options)
-    except (SafetensorError, UnpicklingError, EOFError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "PytorchStreamReader" not in str(error):
+    except (*CUT_SHORT, OSError, ValueError, ImportError, RuntimeError) as error:
+        if isinstance(error, CUT_SHORT) or any(said in str(error) for said in SAID_OF_CUT_SHORT):
+            raise UserError(
+                f"model {config.name!r}: a file of weights in {config.source!r} is not whole ({_reason(error)}); "
+                "copy or download the model again."
+            ) from error
+        if isinstance(error, RuntimeError):
             raise
-        raise UserError(
-            f"model {config.name!r}: a file of weights in {config.source!r} is not whole ({_reason(error)}); "
-            "copy or download the model again."
-        ) from error
-    except (OSError, ValueError, ImportError) as error:
         raise NotFound(
             f"model {config.name!r}: {config.source!r} can't be loaded; give a folder, or a name that is in reach. "
             f"transformers says: {_reason(error)}."

