@@ -243,9 +243,11 @@ def _listen(host: str, port: int) -> socket.socket:
 def _links(base: str, store: Any) -> Iterator[str]:
     """Addresses ready to open. Each call makes a new login, and an invite of the one rater whom these links are for."""
     yield f"Browse   {base}/login/{store.login_link('admin', 'admin', LINK_MINUTES, 'cli')}"
-    for name in (found.name for found in store.studies() if found.state == "open"):
+    studies = [found.name for found in store.studies() if found.state == "open"]
+    for name in studies:
         known = [entry.rater for entry in store.raters(name) if entry.rater.label == LINK_LABEL]
         rater = known[0] if known else store.add_rater(name, LINK_LABEL, "cli")
         yield f"Rate     {base}/invite/{store.invite(name, rater.id, LINK_DAYS, 'cli')}"
     yield f"Admin    {base}/admin"
-    yield "The first link logs you in, once; open the second in another browser or a private window to rate as a stranger."
+    stranger = "; to rate as a stranger, open a link to rate in another browser or a private window" if studies else ""
+    yield f"The first link logs you in, once{stranger}."
