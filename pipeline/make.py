@@ -12,7 +12,7 @@ from app.errors import UserError
 from pipeline import formats
 from pipeline.config import DictionaryConfig, FileConfig, MadeConfig, ModelConfig, SiteConfig, TrainedConfig
 from pipeline.dictionaries import Dictionary
-from pipeline.dictionaries.directions import directions, encoder_of, starting_rows, tied_rows
+from pipeline.dictionaries.directions import check_natural_size, directions, encoder_of, starting_rows, tied_rows
 from pipeline.dictionaries.threshold import batch_topk_threshold
 from pipeline.files import write_json
 from pipeline.hashing import derive
@@ -23,8 +23,11 @@ from pipeline.sample import Statistics
 from pipeline.train.family import Units
 from pipeline.train.geometry import geometric_median
 from pipeline.train.loop import train
+from pipeline.train.options import BatchTopKOptions, TopKOptions
 from pipeline.train.run import Trainee
 from pipeline.train.stream import batches
+
+Choosing = TopKOptions | BatchTopKOptions  # of the trained families, those whose features fire by k
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,15 @@ class Ground:
 
 
 def check_size(config: DictionaryConfig, d: int) -> None:
-    """Raises UserError where more features are to fire than there are, among activations of width d."""
+    """What can be told before the text is read: raises UserError where activations of width d have too few features for it.
+
+    k counts for what chooses by it; a file's is checked when it is read.
+    """
     m, k = config.size(d), config.k or 0
-    if isinstance(config, MadeConfig) and k > m and config.rule != "relu":
+    chooses = config.rule != "relu" if isinstance(config, MadeConfig) else isinstance(config, Choosing)
+    if isinstance(config, MadeConfig):
+        check_natural_size(config, m, d)
+    if chooses and k > m:
         raise UserError(f"dictionary {config.name!r}: k = {k} is more than its m = {m} features; lower k or raise m.")
 
 

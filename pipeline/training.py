@@ -21,8 +21,11 @@ def train(plan: Plan, data: Path, workers: Workers, keep_work: bool, to: Export,
     """
     plan = _trained_only(plan)
     with at_work(plan, data, workers, keep_work, console) as run:
-        for sites in groups(plan.config.sites):
-            group = Group(run, sites)
+        waiting = [Group(run, sites) for sites in groups(plan.config.sites)]
+        for group in waiting:
+            group.check()
+        while waiting:
+            group = waiting.pop(0)  # what it holds goes when it is done
             left = [(site, one) for site, one in group.dictionaries() if not to.has(one.name, export_key(group, one))]
             if left:
                 group.make()

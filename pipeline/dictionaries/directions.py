@@ -93,12 +93,17 @@ def tied_rows(directions: Tensor, x: Tensor, mean: Tensor, encoding: Encoding) -
         return (directions.double() @ whitening_axes(x, mean).power(1)).float()
 
 
-def _check_size(config: MadeConfig, m: int, d: int, tokens: int) -> None:
+def check_natural_size(config: MadeConfig, m: int, d: int) -> None:
+    """Raises UserError where a kind that has one direction a dimension is to have more than d."""
     if config.kind in NATURAL_SIZE and m > d:
         raise UserError(
             f"dictionary {config.name!r}: {config.kind} has at most as many directions as the model is wide, {d}, and m = {m}; "
             "drop m."
         )
+
+
+def _check_size(config: MadeConfig, m: int, d: int, tokens: int) -> None:
+    check_natural_size(config, m, d)
     if config.kind in ("pca", "ica") and tokens <= m:
         raise UserError(
             f"dictionary {config.name!r}: {m} components need more tokens than that, and the sample has {tokens}; "

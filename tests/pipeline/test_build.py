@@ -19,7 +19,11 @@ import pipeline.build
 from app.errors import Conflict, UserError
 from app.store.features import Feature, FeatureStore
 from pipeline.build import Workers
+from pipeline.config import load_build
+from pipeline.export import Export
+from pipeline.make import check_size
 from pipeline.plan import make_plan
+from pipeline.training import train
 from tests.pipeline.conftest import write_build_file
 from tests.pipeline.format_rules import CASES
 from tests.serving import ROOT, command_line
@@ -371,6 +375,42 @@ def test_a_mistake_is_one_sentence(old: str, new: str, message: str, module_buil
         build_here(wrong, tmp_path / "data")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "data" / "features.sqlite").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("k = 4", "k = 400", "dictionary 'signs': k = 400 is more than its m = 64 features; lower k or raise m."),
+        (
+            "tokens = 40_000",
+            "m = 20\nk = 21\ntokens = 40_000",
+            "dictionary 'sae': k = 21 is more than its m = 20 features",
+        ),
+        ('kind = "random-sign"', 'kind = "neurons"\nm = 33', "at most as many directions as the model is wide, 32"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused_before_the_text_is_read(
+    old: str, new: str, message: str, module_build_file: Path, tmp_path: Path
+) -> None:
+    wrong = write(tmp_path / "W.toml", module_build_file, (old, new))
+    with pytest.raises(UserError, match=re.escape(message)):
+        build_here(wrong, tmp_path / "data")
+    if "'sae'" in message:
+        plan, to = make_plan(wrong, "test"), Export(tmp_path / "out")
+        with pytest.raises(UserError, match=re.escape(message)):
+            train(plan, tmp_path / "data", Workers(1), False, to, Console(file=io.StringIO()))
+    assert not list((tmp_path / "data").rglob("contexts.json"))
+
+
+def test_k_is_no_matter_where_features_fire_by_a_threshold(module_build_file: Path, tmp_path: Path) -> None:
+    """They inherit it all the same."""
+    changes = ("k = 4", "k = 400"), ('kind = "random-sign"', 'kind = "random-sign"\nrule = "relu"')
+    file = write(tmp_path / "T.toml", module_build_file, *changes, ('kind = "topk-sae"', 'kind = "relu-sae"'))
+    signs, points, sae = load_build(file).dictionaries
+    check_size(signs, 32)
+    check_size(sae, 32)
+    with pytest.raises(UserError, match="'points': k = 400 is more than its m = 64"):
+        check_size(points, 32)
 
 
 def test_a_dictionary_for_another_site_is_refused_before_the_text_is_read(
