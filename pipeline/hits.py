@@ -121,7 +121,7 @@ class Accumulator:
             bottom = hits[1]
             self._pending_bottom.append(chosen(bottom, -bottom.value >= self._weakest_bottom[bottom.feature]))
         top = hits[0]
-        self._totals.append(count_totals(feature, value, by_feature.indptr, hits, self.keep.unit))
+        self._totals.append(count_totals(value, by_feature.indptr, hits, self.keep.unit))
         if len(self._totals) > MERGED_AT_A_TIME // 8:
             self._totals = [Totals.add(self._totals)]
         strong = top.value >= self._weakest[top.feature]

@@ -175,7 +175,7 @@ class _SiteState:
         for state in self.dictionaries:
             codes = state.encode(rows.x, self.work.precision)
             state.accumulator.absorb(codes, rows.context, rows.position, self.work.document)
-            if fit is not None and bool(fit.any()):
+            if state.entry.fit is not None and fit is not None and bool(fit.any()):
                 state.fit(shard.number, codes.take(fit), rows.x.cpu()[fit] - self.site.mean)
             if shard.number in self.work.coded_shards:
                 state.codes[shard.number] = codes

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.bins import fill
 from pipeline.hit_arrays import Hits
 from pipeline.runs import firsts
 
@@ -86,13 +87,12 @@ _BY_FEATURE = ("count", "negative", "contexts", "sum", "max", "min")
 
 
 def count_totals(
-    feature: NDArray[np.uint32],
     value: NDArray[np.float32],
     bounds: NDArray[np.integer],
     hits: Sequence[Hits],
     unit: float,
 ) -> Totals:
-    """Count activations `feature[n]`, `value[n]`, sorted by feature: feature f owns `[bounds[f], bounds[f + 1])`.
+    """Count activations `value[n]`, sorted by feature: feature f owns `[bounds[f], bounds[f + 1])`.
 
     `hits` are those of the activations above zero and, where there are any, those of the ones below.
     """
@@ -108,9 +108,8 @@ def count_totals(
         if len(first):
             extremes[some.feature[first]] = extreme.reduceat(some.value, first)
         contexts += np.bincount(some.feature, minlength=m)
-    keys = (feature * np.uint32(SIDES) + below) * np.uint32(BINS) + bins_of(value)
-    keys.sort()
-    filled = firsts(keys)
+    bins, filling = np.empty(len(value), np.uint32), np.empty(len(value), np.int64)
+    found = fill(bounds, below * np.uint32(BINS) + bins_of(value), SIDES * BINS, bins, filling)
     return Totals(
         count=np.diff(bounds).astype(np.int64),
         negative=np.diff(negatives[bounds]),
@@ -118,8 +117,8 @@ def count_totals(
         sum=np.diff(sums[bounds]),
         max=largest,
         min=smallest,
-        bins=keys[filled],
-        filling=np.diff(filled, append=len(keys)),
+        bins=bins[:found].copy(),
+        filling=filling[:found].copy(),
     )
 
 

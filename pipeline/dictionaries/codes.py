@@ -22,6 +22,9 @@ class Codes:
     def of_top(cls, index: Tensor, value: Tensor) -> "Codes":
         """From `index[token, k]`, `value[token, k]`; entries of value 0 do not fire and go."""
         fires = value != 0
+        if bool(fires.all()):  # as nearly always: nothing to take out
+            start = torch.arange(0, value.numel() + 1, value.shape[1])
+            return cls(start, index.reshape(-1).int(), value.reshape(-1))
         start = torch.zeros(len(value) + 1, dtype=torch.int64)
         torch.cumsum(fires.sum(1), 0, out=start[1:])
         return cls(start, index[fires].int(), value[fires])
