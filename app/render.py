@@ -1,7 +1,7 @@
 """Pages from templates: the Jinja environment, page or fragment, moulds for pages that must be fast, static addresses, token rows.
 
 A route builds a frozen dataclass and calls `render(request, "browse/feature.html", context)`. The fields of that
-dataclass are all that the template can see, beside the environment's own helpers: `asset`, `styles`, `slot`, `token_row`
+dataclass are all that the template can see, beside the environment's own helpers: `asset`, `styles`, `scripts`, `slot`, `token_row`
 and the filters. A template that has a block named `fragment` answers an htmx request with that block alone.
 """
 
@@ -159,7 +159,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"asset": asset, "inside": inside, "slot": slot, "styles": styles}
+    environment.globals |= {"asset": asset, "inside": inside, "scripts": scripts, "slot": slot, "styles": styles}
     environment.globals["token_row"] = token_row
     environment.filters |= {"percent": percent, "share": share, "figure": figure, "whole": whole}
     environment.filters |= {"visible": visible, "commands": commands}
@@ -185,17 +185,27 @@ def asset(path: str) -> str:
     return f"/static/{path}?v={hashlib.sha256(content).hexdigest()[:10]}"
 
 
-@lru_cache
 def styles(*names: str) -> str:
     """Address of style sheets joined in this order, with a digest as `asset` gives it."""
-    joined = "+".join(names)
-    return f"/static/css/{joined}.css?v={hashlib.sha256(joined_styles(joined)).hexdigest()[:10]}"
+    return joined_address("css", "+".join(names))
+
+
+def scripts(*names: str) -> str:
+    """As `styles`, of scripts: they run as one, so no two may declare the same name."""
+    return joined_address("js", "+".join(names))
 
 
 @lru_cache
-def joined_styles(joined: str) -> bytes:
-    """The text of the style sheets whose names are joined by a plus sign. Raises FileNotFoundError."""
-    return b"\n".join((static_directory() / "css" / f"{name}.css").read_bytes() for name in joined.split("+"))
+def joined_address(kind: str, joined: str) -> str:
+    return f"/static/{kind}/{joined}.{kind}?v={hashlib.sha256(joined_files(kind, joined)).hexdigest()[:10]}"
+
+
+@lru_cache
+def joined_files(kind: str, joined: str) -> bytes:
+    """The text of the files named, a plus sign between them; addresses of fonts get digests. Raises FileNotFoundError."""
+    texts = [(static_directory() / kind / f"{name}.{kind}").read_text("utf-8") for name in joined.split("+")]
+    fonts = re.compile(r'url\("\.\./(vendor/[^"]+)"\)')
+    return fonts.sub(lambda found: f'url("{asset(found[1])}")', "\n".join(texts)).encode()
 
 
 def token_row(

@@ -198,11 +198,21 @@ def test_an_asset_has_a_digest_of_its_content_in_its_address():
     assert r.asset("css/base.css") == f"/static/css/base.css?v={hashlib.sha256(content).hexdigest()[:10]}"
 
 
-def test_style_sheets_are_joined_in_order():
-    texts = [(r.static_directory() / f"css/{name}.css").read_bytes() for name in ("tokens", "base")]
-    digest = hashlib.sha256(b"\n".join(texts)).hexdigest()[:10]
-    assert r.styles("tokens", "base") == f"/static/css/tokens+base.css?v={digest}"
-    assert r.joined_styles("tokens+base") == b"\n".join(texts)
+def test_style_sheets_and_scripts_are_joined_in_order():
+    for kind, names in (("css", ("base", "contexts")), ("js", ("keys", "errors"))):
+        texts = [(r.static_directory() / kind / f"{name}.{kind}").read_bytes() for name in names]
+        digest = hashlib.sha256(b"\n".join(texts)).hexdigest()[:10]
+        address = {"css": r.styles, "js": r.scripts}[kind](*names)
+        assert address == f"/static/{kind}/{'+'.join(names)}.{kind}?v={digest}"
+        assert r.joined_files(kind, "+".join(names)) == b"\n".join(texts)
+
+
+def test_fonts_have_the_address_that_pages_fetch_before_the_style_sheet_asks_for_them():
+    head = r.environment().get_template("_head.html").render()
+    preloaded = re.findall(r'<link rel="preload" href="([^"]+)"', head)
+    asked = re.findall(r'url\("([^"]+)"\)', r.joined_files("css", "tokens").decode())
+    assert sorted(preloaded) == sorted(asked) != []
+    assert all("?v=" in address for address in asked)
 
 
 def test_assets_are_looked_up_in_the_package_first_then_beside_it(tmp_path, monkeypatch):

@@ -78,7 +78,20 @@ def test_static_files_are_kept_for_good_once_their_address_has_a_digest(web: Web
     versioned = visitor.get(asset("js/rate/main.js"))
     assert versioned.status_code == 200
     assert versioned.headers["cache-control"] == "public, max-age=31536000, immutable"
-    assert visitor.get("/static/js/rate/main.js").headers["cache-control"] == "no-cache"
+    assert versioned.headers["content-type"] == "text/javascript; charset=utf-8"
+    plain = visitor.get("/static/js/rate/main.js")
+    assert (plain.headers["cache-control"], plain.content) == ("no-cache", versioned.content)
+    assert (
+        visitor.get("/static/js/keys+errors.js?v=x").headers["cache-control"] == "public, max-age=31536000, immutable"
+    )
+    for gone in (
+        "/static/js/no.js?v=x",
+        "/static/css/base+no.css",
+        "/static/../app/main.py?v=x",
+        "/static/css/..%2f..%2fREADME.md?v=x",
+    ):
+        assert visitor.get(gone).status_code == 404, gone
+    assert visitor.post("/static/css/tokens+base.css").status_code == 405
 
 
 @pytest.mark.parametrize(
