@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from app.errors import UserError
 from app.settings import Settings
 from pipeline.commands import app
 
@@ -62,6 +63,8 @@ def build(
 
     Example: dartboard build BUILD.toml --engine ray --address auto --workers 16 --gpus-per-worker 0.25
     """
+    if engine is EngineName.local and (address is not None or gpus_per_worker > 0):
+        raise UserError("--address and --gpus-per-worker are for a Ray cluster; add --engine ray, or leave them out.")
     from pipeline.plan import make_plan
     from pipeline.published import finished, weights_folder
 

@@ -29,7 +29,7 @@ from pipeline.hashing import derive, fingerprint
 from pipeline.hits import Keep
 from pipeline.kept import Kept, Manifest, shard_path, write_shard
 from pipeline.make import Ground, check_size, make, make_trained, read_file, trained_together
-from pipeline.model import check_layer, load_tokenizer, model_width, special_tokens
+from pipeline.model import check_layer, check_length, load_tokenizer, model_width, special_tokens
 from pipeline.passes import Parts, piece, run_pass
 from pipeline.plan import OF_ONE_SITE, Plan, needs_kept
 from pipeline.progress import Stages
@@ -74,6 +74,7 @@ class Group:
             self.model = plain_model(config, run.data / "build" / f"model-{unpacked}")
             for site in sites:
                 check_layer(self.model, site.layer)
+            check_length(self.model, self.first.context_length)
             self.tokenizer: Any = load_tokenizer(self.model)
 
     # The text.

@@ -9,6 +9,7 @@ import io
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from json import JSONDecodeError
 from pickle import UnpicklingError
 from typing import Any, Literal
 
@@ -21,8 +22,8 @@ from pipeline.config import ModelConfig
 from pipeline.controls import apply_controls, initialised
 from pipeline.sources import model_folder
 
-# What comes of a file of weights that ends too early: errors, and what others of a general class say. struct.error: GGUF.
-CUT_SHORT = (SafetensorError, UnpicklingError, EOFError, struct.error)
+# What comes of a file that ends too early: errors, and what others of a general class say. struct.error: GGUF.
+CUT_SHORT = (SafetensorError, UnpicklingError, EOFError, struct.error, JSONDecodeError)
 SAID_OF_CUT_SHORT = (
     "PytorchStreamReader",
     "cannot reshape array",
@@ -49,7 +50,11 @@ class SiteModel:
 
     @torch.inference_mode()
     def activations(self, tokens: Tensor) -> dict[int, Tensor]:
-        """`tokens[context, position]` → `activations[context, position, d]` by layer, in the model's precision, on its device."""
+        """`tokens[context, position]` → `activations[context, position, d]` by layer, in the model's precision, on its device.
+
+        Raises UserError for a token that the model does not know.
+        """
+        self._check_tokens(tokens)
         caught: dict[int, Tensor] = {}
         deepest = max(self.blocks)
 
@@ -71,6 +76,15 @@ class SiteModel:
                 handle.remove()
         return caught
 
+    def _check_tokens(self, tokens: Tensor) -> None:
+        model: Any = self.model
+        highest, known = int(tokens.max()), len(model.get_input_embeddings().weight)
+        if highest >= known:
+            raise UserError(
+                f"the text has a token of number {highest}, but the model knows {known}: its tokenizer is another model's; "
+                "copy or download the two together."
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class OutputHead:
@@ -83,6 +97,15 @@ class OutputHead:
 def check_layer(config: ModelConfig, layer: int) -> None:
     """Raises UserError where the model has no such layer; reads its configuration only."""
     _check_depth(config, layer, _architecture(config).get_text_config().num_hidden_layers)
+
+
+def check_length(config: ModelConfig, length: int) -> None:
+    """Raises UserError where a context is longer than the model can read; reads its configuration only."""
+    most = getattr(_architecture(config).get_text_config(), "max_position_embeddings", None)
+    if most is not None and length > most:
+        raise UserError(
+            f"context_length = {length} is more than the {most} positions of model {config.name!r}; lower it."
+        )
 
 
 def model_width(config: ModelConfig) -> int:
@@ -194,7 +217,7 @@ def load_pretrained(config: ModelConfig, auto: Any, options: dict[str, Any]) -> 
     except (*CUT_SHORT, OSError, ValueError, ImportError, RuntimeError) as error:
         if isinstance(error, CUT_SHORT) or any(said in str(error) for said in SAID_OF_CUT_SHORT):
             raise UserError(
-                f"model {config.name!r}: a file of weights in {config.source!r} is not whole ({_reason(error)}); "
+                f"model {config.name!r}: a file in {config.source!r} is not whole ({_reason(error)}); "
                 "copy or download the model again."
             ) from error
         if isinstance(error, RuntimeError):

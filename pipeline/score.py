@@ -23,7 +23,7 @@ from pipeline.floors import isotropic_floor, matched_floor, matched_tokens
 from pipeline.formats import check_site
 from pipeline.gguf import plain_model
 from pipeline.hashing import derive
-from pipeline.model import check_layer, find_blocks, load_tokenizer, load_whole_model, special_tokens
+from pipeline.model import check_layer, check_length, find_blocks, load_tokenizer, load_whole_model, special_tokens
 from pipeline.passes import piece
 from pipeline.progress import Stages
 from pipeline.sample import Layout, Sample
@@ -73,6 +73,7 @@ def score(dictionary: Dictionary, reading: Reading, folder: Path, engine: Engine
     with stages.stage("model"):
         model = plain_model(reading.model, folder / "model")
         check_layer(model, layer)
+        check_length(model, reading.site.context_length)
         tokenizer = load_tokenizer(model)
     with stages.stage("contexts", None, "documents") as advance:
         draw_contexts(

@@ -209,3 +209,10 @@ def test_the_card_holds_what_was_measured(trained: SimpleNamespace, tiny_model: 
     assert read(trained.sae).hash() in card
     for line in card.splitlines():
         assert line.count("|") in (0, 3, 5), line  # tables are tables
+
+
+@pytest.mark.parametrize("option", [("--address", "auto"), ("--gpus-per-worker", "0.5")])
+def test_options_of_a_cluster_without_one_are_refused(option: tuple[str, str], tmp_path: Path) -> None:
+    found = run("build", tmp_path / "BUILD.toml", *option)
+    assert found.exit_code == 2
+    assert "add --engine ray" in found.output

