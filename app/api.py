@@ -26,7 +26,7 @@ from app.browse.lookup import current_store, find_context, find_dictionary, find
 from app.browse.owner import owner_of
 from app.browse.rows import GROUPS
 from app.browse.scored import scores_beside
-from app.browse.search import Candidates, Query, cut, find
+from app.browse.search import Candidates, Query, cut, find, pages
 from app.sessions import CurrentSession, require_staff
 from app.state import state
 from app.store.features import Context, Dictionary, Feature, FeatureStore, RelationKind
@@ -148,7 +148,7 @@ def search_group(store: FeatureStore, query: Query, dictionary: Dictionary, foun
         dictionary.name,
         found.total,
         part.page,
-        part.pages,
+        pages(found),
         f"/api{beyond}" if more else None,
         [
             m.SearchHit(one.feature, mine.top_token, mine.state, one.words, one.context, sorted(one.marked))

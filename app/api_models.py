@@ -118,7 +118,9 @@ class SearchHit:
 
 @dataclass(frozen=True, slots=True)
 class SearchGroup:
-    """What one dictionary has; `next` is the address of the following page of it alone."""
+    """What one dictionary has. Without `dictionary` in the address the best few, and `next`, where there are more, is the
+    address of the first of the `pages` of it alone.
+    """
 
     dictionary: str
     total: int

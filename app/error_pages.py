@@ -22,7 +22,7 @@ TITLES = {
     409: "That cannot be done",
     410: "Too late",
     413: "Too long",
-    422: "Not complete",
+    422: "Not accepted",
     429: "Too many tries",
     500: "Something failed",
     503: "Not now",
@@ -88,7 +88,9 @@ def raised(request: Request, error: Exception) -> Response:
 
 def refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return error_response(request, error.status_code, FRAMEWORK.get(error.status_code, error.detail))
+    response = error_response(request, error.status_code, FRAMEWORK.get(error.status_code, error.detail))
+    response.headers.update(error.headers or {})  # which methods an address does take
+    return response
 
 
 def too_large(request: Request) -> Response:

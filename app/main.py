@@ -10,7 +10,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.admin import router as admin
 from app.api import router as api
@@ -36,11 +36,23 @@ health = APIRouter()
 ROUTERS = (browse, api_docs, api, rate, admin, results, health)
 
 
+class HeadAsGet:
+    """Answers HEAD by what GET would be answered; the server leaves the body out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
+        await self.app(scope, receive, send)
+
+
 class Application(FastAPI):
     """FastAPI with the security headers outermost, so that even the answer to an error nobody expected has them."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        limited = BodyLimit(super().build_middleware_stack(), most=MAX_BODY, refuse=too_large)
+        limited = BodyLimit(HeadAsGet(super().build_middleware_stack()), most=MAX_BODY, refuse=too_large)
         return SecurityHeaders(limited, https=self.state.settings.secure_cookies)
 
 

@@ -79,6 +79,15 @@ class TestFeatureStore:
             assert 'id="answer"' in web.rater().get("/rate").text
 
 
+def test_head_is_answered_as_get(web: Web) -> None:
+    client = web.staff()
+    for path in ("/", "/api/dictionaries", "/static/favicon.svg", "/nothing"):
+        get, head = client.get(path), client.head(path)
+        assert head.status_code == get.status_code
+        assert head.headers["content-length"] == get.headers["content-length"]
+        assert head.headers.get("etag") == get.headers.get("etag")
+
+
 class TestErrors:
     def test_are_pages_with_a_title_and_a_sentence(self, web: Web) -> None:
         response = web.visitor().get("/nothing/here")
@@ -139,6 +148,7 @@ class TestErrors:
         response = web.staff().request(method, path)
         assert response.status_code == 405
         assert message(response)
+        assert method not in response.headers["allow"]
 
     @pytest.mark.parametrize(
         "path", ["/static/../app/main.py", "/static/%2e%2e/pyproject.toml", "/static/", "/static/%00"]

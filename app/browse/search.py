@@ -255,15 +255,19 @@ class Part:
     pages: int
 
 
+def pages(found: Candidates, size: int = PAGE_SIZE) -> int:
+    """How many pages a dictionary's candidates fill."""
+    return max(-(-found.total // size), 1)
+
+
 def cut(query: Query, found: Candidates, prefix: str = "") -> Part:
-    """What the query's page shows of a dictionary; `prefix`: of its address. Raises NotFound for a page after the last."""
+    """What the query's page shows of a dictionary; `prefix`: of its address. Raises NotFound for a page that there is not."""
     size = PAGE_SIZE if query.dictionary else EACH
-    pages = max(-(-found.total // size), 1)
-    page = query.page if query.dictionary else 1
-    if page > pages:
-        nearest = prefix + query.url(page=pages)
-        raise NotFound(f"There is no page {page} of this search; the last is {pages}.", nearest=nearest)
-    return Part(found.cut((page - 1) * size, page * size), (page - 1) * size + 1, page, pages)
+    page, last = query.page if query.dictionary else 1, pages(found, size)
+    if not 1 <= page <= last:
+        nearest = prefix + query.url(page=last if page else 1)
+        raise NotFound(f"There is no page {page} of this search; the last is {last}.", nearest=nearest)
+    return Part(found.cut((page - 1) * size, page * size), (page - 1) * size + 1, page, last)
 
 
 def group(store: FeatureStore, query: Query, dictionary: Dictionary, found: Candidates) -> Group:

@@ -77,6 +77,15 @@ def test_the_page_shows_the_best_of_each_dictionary_and_pages_through_one(client
     assert "the last is" in beyond.text
 
 
+def test_the_overview_says_how_many_pages_of_one_dictionary_there_are(client, word):
+    groups = client.get("/api/search", params={"q": word}).json()["dictionaries"]
+    assert any(group["next"] for group in groups)
+    for group in groups:
+        if group["next"]:
+            [alone] = client.get(group["next"]).json()["dictionaries"]
+            assert (alone["page"], alone["pages"]) == (1, group["pages"])
+
+
 def test_htmx_gets_the_results_alone(client, word):
     part = client.get(f"/search?q={quote(word)}", headers=HTMX).text
     assert part.lstrip().startswith("<title>")
