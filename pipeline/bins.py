@@ -23,7 +23,7 @@ def fill(
     for f in range(len(bounds) - 1):
         lowest, highest = width, -1
         for n in range(bounds[f], bounds[f + 1]):
-            bin = np.int64(within[n])
+            bin = int(within[n])
             counts[bin] += 1
             lowest, highest = min(lowest, bin), max(highest, bin)
         for bin in range(lowest, highest + 1):
