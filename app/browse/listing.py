@@ -158,7 +158,7 @@ def natural(name: str, text: str, least: int = 0) -> int:
 
 
 def page_number(text: str) -> int:
-    return max(natural("page", text, 1), 1)
+    return natural("page", text, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ def feature_page(
 ) -> FeaturePage:
     """One page of a list. `measures`: those that features can be listed by; `starred`: None where nobody is signed in.
 
-    Raises NotFound for a page after the last, Unprocessable for a score that there is not, LoginNeeded for nobody's stars.
+    Raises NotFound for a page that there is not, Unprocessable for a score that there is not, LoginNeeded for nobody's stars.
     """
     if listing.score is not None and listing.score not in measures:
         known = f"it has {', '.join(measures)}" if measures else "make some with `dartboard scores`"
@@ -202,10 +202,10 @@ def feature_page(
     where = listing.where(starred)
     total = store.count(dictionary.id, where)
     pages = max(math.ceil(total / PAGE_SIZE), 1)
-    if listing.page > pages:
+    if not 1 <= listing.page <= pages:
         raise NotFound(
             f"There is no page {listing.page} of this list; the last is {pages}.",
-            nearest=f"/dictionaries/{dictionary.name}{listing.query(page=pages)}",
+            nearest=f"/dictionaries/{dictionary.name}{listing.query(page=pages if listing.page else 1)}",
         )
     indices = store.indices(
         dictionary.id,

@@ -53,9 +53,12 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
+    """`savable`: whether there is an HTML file of it; `export_html` says why not."""
+
     owner: str
     shown: FeatureList
     entries: tuple[Entry, ...]
+    savable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,9 @@ def export_all(request: Request) -> Response:
 def list_page(request: Request, number: str) -> Response:
     owner, shelf = mine(request)
     shown, listed = shelf.entries(owner, list_number(number))
-    return render(request, "browse/list.html", ListPage(owner, shown, found(request, owner, shelf, listed)))
+    entries = found(request, owner, shelf, listed)
+    savable = len(entries) <= MOST_SAVED and any(entry.feature is not None for entry in entries)
+    return render(request, "browse/list.html", ListPage(owner, shown, entries, savable))
 
 
 @router.post("/{number}/rename")

@@ -80,7 +80,7 @@ def test_if_none_match(header, matches):
     [
         ("/api/dictionaries/nothing", 404, "There is no dictionary “nothing”"),
         ("/api/dictionaries/{name}/features/99999999", 404, "and the nearest is"),
-        ("/api/dictionaries/{name}/features?page=0", 200, ""),
+        ("/api/dictionaries/{name}/features?page=0", 404, "There is no page 0 of this list; the last is"),
         ("/api/dictionaries/{name}/features?page=99999", 404, "There is no page 99999"),
         ("/api/dictionaries/{name}/features?sort=fame", 422, "“sort” in the address is"),
     ],

@@ -135,6 +135,7 @@ def test_a_file_holds_all_that_it_needs(
         assert HOSTILE.partition(" ")[0] in reader.text
     empty = follow(ada, "/lists", name="Nothing").url.path
     assert ada.get(f"{empty}/export.html").status_code == 409
+    assert "export.html" not in ada.get(empty).text
 
 
 def test_a_feature_as_markdown_is_text(
