@@ -43,7 +43,6 @@ SIGNS = {  # what shows nothing, or turns the order of what follows it
     **str.maketrans({"\n": "↵\n", "\t": "⇥\t"}),
 }
 SLOT = secrets.token_hex(8)  # stands around a slot's name; no text can hold it, by chance or on purpose
-HTML = (Markup, bytes, int)  # what needs no escaping in a slot
 DIGITS = [f"#.{digits}g" for digits in range(16)]  # formats of `figure`
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -91,11 +90,21 @@ class Mould:
     slots: tuple[str, ...]
 
     def fill(self, texts: Mapping[str, object]) -> bytes:
-        """The page with a text in each slot: strings are escaped, all at once, since that takes no longer than one."""
-        made = {name: text if isinstance(text, bytes) else str(text).encode() for name, text in texts.items()}
-        names = [name for name, text in texts.items() if not isinstance(text, HTML)]
-        unsafe = SLOT.join([str(texts[name]) for name in names])
-        made.update(zip(names, str(escape(unsafe)).encode().split(SLOT.encode()), strict=bool(names)))
+        """The page with a text in each slot; bytes and markup are HTML already.
+
+        Everything else is escaped, all at once, since that takes no longer than one.
+        """
+        made: dict[str, bytes] = {}
+        unsafe: dict[str, str] = {}
+        for name, text in texts.items():
+            if isinstance(text, bytes):
+                made[name] = text
+            elif isinstance(text, Markup | int):
+                made[name] = str(text).encode()
+            else:
+                unsafe[name] = str(text)
+        safe = str(escape(SLOT.join(unsafe.values()))).encode().split(SLOT.encode())
+        made.update(zip(unsafe, safe, strict=bool(unsafe)))
         parts = [self.pieces[0]]
         for name, piece in zip(self.slots, self.pieces[1:], strict=True):
             parts += made[name], piece
@@ -281,6 +290,14 @@ def figure(value: float | None, digits: int = 3) -> str:
     elif text[-1] == ".":
         text = text[:-1]
     return text.replace("-", "−") if value < 0 else text
+
+
+def figures(values: Sequence[float], digits: int = 3) -> list[str]:
+    """`figure` of each: formatted at once where no power of ten and no zero is among them, since a page has dozens."""
+    text = f"%#.{digits}g " * len(values) % tuple(values)
+    if "e" in text or not all(values):
+        return [figure(value, digits) for value in values]
+    return text.replace(". ", " ").replace("-", "−").split()
 
 
 def whole(value: int | None) -> str:

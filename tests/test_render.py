@@ -193,6 +193,11 @@ def test_only_an_instance_of_a_dataclass_is_a_context(templates, context):
         r.render(request(), "whole.html", context)
 
 
+@given(st.lists(st.floats(allow_nan=False, width=32)), st.integers(1, 4))
+def test_figures_are_each_as_by_itself(values, digits):
+    assert r.figures(values, digits) == [r.figure(value, digits) for value in values]
+
+
 def test_an_asset_has_a_digest_of_its_content_in_its_address():
     content = (r.static_directory() / "css/base.css").read_bytes()
     assert r.asset("css/base.css") == f"/static/css/base.css?v={hashlib.sha256(content).hexdigest()[:10]}"

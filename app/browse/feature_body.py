@@ -144,7 +144,7 @@ def standing(store: FeatureStore, dictionary: Dictionary, feature: Feature) -> S
     if not feature.frequency:
         return None
     ordered = kept(store, ("frequencies in order", dictionary.id), lambda: np.sort(store.frequencies(dictionary.id)))
-    fewer = float(np.searchsorted(ordered, feature.frequency)) / max(len(ordered), 1)
+    fewer = float(ordered.searchsorted(feature.frequency)) / max(len(ordered), 1)
     place = min(max((math.log10(feature.frequency) + 6) / 6, 0.0), 1.0)
     return Standing(f"{place * WIDTH:.4g}", percent(fewer, 0))
 

@@ -23,7 +23,7 @@ from app.browse.owner import owner_name
 from app.browse.pieces import Row
 from app.browse.ratings import rating_part
 from app.browse.rows import FIFTHS, GROUPS, Look, random_rows, rows, shown_above
-from app.browse.scored import score_part, scores_stamp
+from app.browse.scored import Beside, score_part, scores_beside
 from app.browse.shelved import shelved_part
 from app.errors import NotFound, Unprocessable
 from app.memo import memo
@@ -32,7 +32,6 @@ from app.sessions import staff
 from app.state import state
 from app.store.features import Dictionary, FeatureScale, FeatureStore
 from app.store.packing import Group
-from app.store.study import Session
 
 router = APIRouter(prefix="/dictionaries/{name}/features/{index}")
 RANDOM = "Random contexts"
@@ -53,20 +52,20 @@ async def feature_page(request: Request) -> Response:
     """The page as it was made before, unless its reader, the feature store or the study store has changed since."""
     session = await staff(request)
     known, store = memo(state(request).study), current_store(request)
+    who, beside = owner_name(session), scores_beside(store)
     if not known.fast:
-        return await run_in_threadpool(made_page, request, session)
-    who, query = owner_name(session), request.scope["query_string"]
-    key = ("page", known.version, scores_stamp(store), who, request.scope["path"], query)
-    (body,) = remembered(store, key, lambda: (bytes(made_page(request, session).body),))
+        return html(await run_in_threadpool(made_page, request, store, who, beside))
+    key = ("page", known.version, beside.stamp, who, request.scope["path"], request.scope["query_string"])
+    (body,) = remembered(store, key, lambda: (made_page(request, store, who, beside),))
     return html(body)
 
 
-def made_page(request: Request, session: Session | None) -> Response:
-    store, study = current_store(request), state(request).study
+def made_page(request: Request, store: FeatureStore, owner: str | None, beside: Beside) -> bytes:
+    study = state(request).study
     dictionary = find_dictionary(store, request.path_params["name"])
     feature = find_feature(store, dictionary, request.path_params["index"])
-    starred, shelved = shelved_part(study, owner_name(session), dictionary, feature.index)
-    page = feature_html(
+    starred, shelved = shelved_part(study, owner, dictionary, feature.index)
+    return feature_html(
         store,
         dictionary,
         feature,
@@ -75,10 +74,9 @@ def made_page(request: Request, session: Session | None) -> Response:
         parts={
             "kept": shelved,
             "ratings": rating_part(study, store, dictionary, feature),
-            "scores": score_part(store, feature),
+            "scores": score_part(beside, feature),
         },
     )
-    return html(page)
 
 
 async def group_page(request: Request) -> Response:

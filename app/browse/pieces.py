@@ -11,7 +11,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from app.browse.related import RelatedGroup
-from app.render import NOTHING, SPACE_SIGN, figure, shown, visible, whole
+from app.render import NOTHING, SPACE_SIGN, figure, figures, shown, visible, whole
 from app.store.feature_schema import HISTOGRAM_BINS_PER_OCTAVE
 from app.store.features import Feature
 
@@ -93,15 +93,18 @@ def row_halves(
     return "".join(parts[:before_peak]), "".join(parts[before_peak:])
 
 
-def context_row(anchor: str, value: float, activations: str, halves: tuple[str, str], about: str, faded: bool) -> str:
+def context_row(
+    anchor: str, value: float, strength: str, activations: str, halves: tuple[str, str], about: str, faded: bool
+) -> str:
     """The HTML of one context in a list: a line aligned at its peak, which opens in place (by its own address, or by rows.js).
 
-    anchor: an id of the page's own making; activations: a data attribute; halves: of `row_halves`; about: of `html_line`.
+    anchor: an id of the page's own making; strength: the value as a figure; activations: a data attribute; halves: of
+    `row_halves`; about: of `html_line`.
     """
     kind = " class=again" if faded else ""
     left, right = halves
     return (
-        f"<li id={anchor}{kind} {activations} data-v={value:.6g}><a href=#{anchor}>{figure(value)}</a>"
+        f"<li id={anchor}{kind} {activations} data-v={value:.6g}><a href=#{anchor}>{strength}</a>"
         f"<p><span><span>{left}</span></span><span>{right}</span></p><small>{about}</small></li>\n"
     )
 
@@ -119,9 +122,10 @@ def chip(token: str) -> Markup:
     return Markup(f"<span class=token>{visible(text.replace(chr(10), '↵'))}</span>")
 
 
-def outputs(some: Iterable[Sequence[Any]]) -> Markup:
+def outputs(some: Sequence[Sequence[Any]]) -> Markup:
     """Output tokens with their values, most extreme first."""
-    items = [f"<li>{chip(token)} <small>{figure(value, 2)}</small></li>" for token, value in some]
+    values = figures([value for _, value in some], 2)
+    items = [f"<li>{chip(token)} <small>{value}</small></li>" for (token, _), value in zip(some, values, strict=True)]
     return Markup(f'<ol class="plain outputs">{"".join(items)}</ol>')
 
 
@@ -131,9 +135,10 @@ def related_list(groups: Iterable[RelatedGroup]) -> Markup:
     for group in groups:
         title, there = ("This dictionary", "") if group.own else links(group.dictionary.name, group.dictionary.title)
         lines.append(f"<div><dt>{title}</dt><dd><ol class=plain>")
-        for number, state, token, value in group.features:
+        values = figures([value for *_, value in group.features], 2)
+        for (number, state, token, _), value in zip(group.features, values, strict=True):
             shown = chip(token) if token else SILENT[state == "dead"]
-            lines.append(f"<li><a href={there}{number}>{number}</a> {shown} <small>{figure(value, 2)}</small></li>")
+            lines.append(f"<li><a href={there}{number}>{number}</a> {shown} <small>{value}</small></li>")
         lines.append("</ol></dd></div>")
     return Markup(f"<dl class=related>{''.join(lines)}</dl>")
 

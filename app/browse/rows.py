@@ -6,7 +6,7 @@ needs to say which token fires how strongly travels as base64: the positions, th
 
 import random
 from array import array
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from app.browse.kept import kept, replace_kept
 from app.browse.pieces import Row, context_row, html_line, html_tokens, row_halves
-from app.render import figure
+from app.render import figures
 from app.store.feature_rows import ShownContext, hit_contexts, read_blob, read_contexts
 from app.store.features import Context, FeatureScale, FeatureStore
 from app.store.packing import GROUPS as STORED
@@ -172,13 +172,14 @@ def _rows(
     raw, wide, shares = positions.tobytes(), positions.itemsize, share.tobytes()
     name = "data-w" if wide > 1 else "data-a"
     marks = list(zip(positions.tolist(), levels.tolist(), strict=True))
-    numbers = [figure(value) for value in values.tolist()] if look.numbers else []
+    numbers = figures(values.tolist()) if look.numbers else []
     anchor = f"{look.name or group}-{feature.dictionary_id}-{feature.index}-"
     seen: set[str] = set()
     made = []
     start = 0
-    columns = hits.context.tolist(), hits.value.tolist(), hits.peak.tolist(), ends.tolist()
-    for number, value, peak, end in zip(*columns, strict=True):
+    strongest = hits.value.tolist()
+    columns = hits.context.tolist(), strongest, figures(strongest), hits.peak.tolist(), ends.tolist()
+    for number, value, strength, peak, end in zip(*columns, strict=True):
         context = contexts[number]
         mine = marks[start:end]
         told = {at: text for (at, _), text in zip(mine, numbers[start:end], strict=True)} if numbers else None
@@ -193,8 +194,10 @@ def _rows(
         if again:
             about += " · shown above" if above else " · the same text again"
         halves = row_halves(context.text, context.starts, mine, peak, told, found)
-        packed = b64encode(raw[wide * start : wide * end] + shares[2 * start : 2 * end]).decode().rstrip("=")
-        text = context_row(f"{anchor}{number}", value, f"{name}={packed}", halves, about, again)
+        packed = (
+            b2a_base64(raw[wide * start : wide * end] + shares[2 * start : 2 * end], newline=False).decode().rstrip("=")
+        )
+        text = context_row(f"{anchor}{number}", value, strength, f"{name}={packed}", halves, about, again)
         made.append(Row(value, text, number, again))
         start = end
     return tuple(made)

@@ -17,7 +17,7 @@ from app.browse.owner import owner_of
 from app.browse.pieces import Row, histogram
 from app.browse.related import RelatedGroup, related
 from app.browse.rows import GROUPS, Look, rows, shown_above
-from app.browse.scored import ScoreTable, score_table
+from app.browse.scored import ScoreTable, score_table, scores_beside
 from app.browse.shapes import shape
 from app.render import render_text
 from app.state import state
@@ -102,7 +102,7 @@ def section(store: FeatureStore, one: SavedFeature, base: str) -> SavedSection:
         histogram(one.feature, "How strongly it fires: tokens by activation"),
         shape(store, one.dictionary).density,
         standing(store, one.dictionary, one.feature),
-        score_table(store, one.feature),
+        score_table(scores_beside(store), one.feature),
         one.note,
         f"{base}{feature_url(one.dictionary, one.feature.index)}",
         tuple(group for group in groups if group.rows),

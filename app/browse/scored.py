@@ -17,8 +17,9 @@ UNREADABLE = f"{FILE} cannot be read; make it anew with `dartboard scores`."
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """`problem`: why there are none, where there is a file."""
+    """`problem`: why there are none, where there is a file; `stamp`: which file."""
 
+    stamp: Stamp | None = None
     scores: Scores | None = None
     measures: tuple[Measure, ...] = ()
     problem: str | None = None
@@ -53,31 +54,26 @@ class ScoreTable:
 
 def scores_beside(store: FeatureStore) -> Beside:
     """The scores, with which lists of the store's features can be narrowed and sorted from here on."""
-    return kept(store, ("scores beside", scores_stamp(store)), lambda: read(store))
+    stamp = file_stamp(store.path.with_name(FILE))
+    return kept(store, ("scores beside", stamp), lambda: read(store, stamp))
 
 
-def scores_stamp(store: FeatureStore) -> Stamp | None:
-    """What tells one file of scores from another; None where there is none."""
-    return file_stamp(store.path.with_name(FILE))
-
-
-def read(store: FeatureStore) -> Beside:
+def read(store: FeatureStore, stamp: Stamp | None) -> Beside:
     try:
         scores = Scores.beside(store)
         measures = scores.measures() if scores else ()
     except UserError as error:
-        scores, found = None, Beside(problem=str(error))
+        scores, found = None, Beside(stamp, problem=str(error))
     except SQLAlchemyError:
-        scores, found = None, Beside(problem=UNREADABLE)
+        scores, found = None, Beside(stamp, problem=UNREADABLE)
     else:
-        found = Beside(scores, measures)
+        found = Beside(stamp, scores, measures)
     store.attach(scores.uri if scores else None)
     return found
 
 
-def score_table(store: FeatureStore, feature: Feature) -> ScoreTable | None:
+def score_table(beside: Beside, feature: Feature) -> ScoreTable | None:
     """None where there is no file of scores."""
-    beside = scores_beside(store)
     if beside.problem is not None:
         return ScoreTable((), None, beside.problem)
     if beside.scores is None:
@@ -94,7 +90,7 @@ def score_table(store: FeatureStore, feature: Feature) -> ScoreTable | None:
         return ScoreTable((), None, UNREADABLE)
 
 
-def score_part(store: FeatureStore, feature: Feature) -> Markup:
+def score_part(beside: Beside, feature: Feature) -> Markup:
     """The section of a feature's page; empty where there is no file of scores."""
-    table = score_table(store, feature)
+    table = score_table(beside, feature)
     return part("browse/_scores.html", table) if table is not None else NOTHING

@@ -8,6 +8,8 @@ from app.store.features import Dictionary
 from app.store.shelf import LONGEST_NOTE, Kept, Shelf
 from app.store.study import StudyStore
 
+NONE = -1  # a feature of which nobody keeps anything
+
 
 @dataclass(frozen=True, slots=True)
 class ShelvedPart:
@@ -28,10 +30,13 @@ def shelved_part(
     starred: bool | None = None
     if owner is None:
         part = known.ask(("signed out", name), lambda: drawn(None))
-    elif feature in known.ask(("kept", owner, name), lambda: shelf.kept_features(owner, name)):
-        kept = shelf.kept(owner, name, feature)
-        starred, part = kept.starred, drawn(kept)
     else:
-        starred = False
-        part = known.ask(("nothing kept", owner, name), lambda: drawn(shelf.kept(owner, name, feature)))
+        some, part = known.ask(
+            ("kept", owner, name),
+            lambda: (shelf.kept_features(owner, name), drawn(shelf.kept(owner, name, NONE))),
+        )
+        starred = feature in some
+        if starred:
+            kept = shelf.kept(owner, name, feature)
+            starred, part = kept.starred, drawn(kept)
     return starred, part.fill({"index": feature})
