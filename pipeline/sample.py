@@ -116,27 +116,25 @@ class Sample:
         norms = activations[first].float().norm(dim=1).numpy()
         return cls(contexts, activations, Mask(special, sink_norm * float(np.median(norms[ordinary])), skip))
 
-    def rows(self, shard: int) -> Rows:
+    def rows(self, shard: int, held_out: bool | None = None) -> Rows:
+        """Of all documents, or of the held-out ones alone, or of those that may fit dictionaries."""
         span = Layout(self.contexts.count).span(shard)
         allowed = self.mask.allowed(self.contexts.tokens[span], self.activations[shard])
+        if held_out is not None:
+            allowed &= (self.contexts.held_out[span] == held_out)[:, None]
         return Rows.of(self.activations[shard], allowed, span.start)
 
     def part(self, held_out: bool) -> Tensor:
         """`x[token, d]` of the held-out documents, or of those that may fit dictionaries."""
-        parts = []
-        for shard in sorted(self.activations):
-            rows = self.rows(shard)
-            parts.append(rows.x[torch.from_numpy(self.contexts.held_out[rows.context] == held_out)])
-        return torch.cat(parts)
+        return torch.cat([self.rows(shard, held_out).x for shard in sorted(self.activations)])
 
     def statistics(self, sink_norm: float) -> Statistics:
         """Raises UserError where all activations are the same."""
         total, squares, count = torch.zeros(0), 0.0, 0
         for shard in sorted(self.activations):
-            rows = self.rows(shard)
-            x = rows.x[torch.from_numpy(~self.contexts.held_out[rows.context])].double()
+            x = self.rows(shard, held_out=False).x.double()
             total = x.sum(0) if not len(total) else total + x.sum(0)
-            squares += float(x.square().sum())
+            squares += float(x.square_().sum())
             count += len(x)
         mean = (total / max(count, 1)).numpy()
         spread = float(np.sqrt(max(squares / max(count, 1) - float(mean @ mean), 0.0)))

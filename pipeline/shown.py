@@ -18,7 +18,7 @@ JOINED_KEPT = 4096  # contexts
 
 
 class Shown:
-    """The contexts of a text as they are shown. Where tokens are joined is found out when it is asked for, and kept."""
+    """The contexts of a text as they are shown. Where tokens are joined in many contexts is found out as it is asked for."""
 
     def __init__(self, contexts: Contexts, text: TokenText) -> None:
         self.contexts = contexts
@@ -28,8 +28,12 @@ class Shown:
         self._broken[ids] = text.learn(ids)
         # of contexts in which tokens are joined: what stands where, and the leaders
         self._joined: dict[int, tuple[list[str], NDArray[np.int64]]] = {}
+        if contexts.count <= JOINED_KEPT:
+            self._joined_in(np.arange(contexts.count))
 
     def strings(self, context: int) -> list[str]:
+        if context in self._joined:
+            return self._joined[context][0]
         return self.text.show(self.contexts.tokens[context].tolist())[0]
 
     def tokens_at(self, context: NDArray[np.integer], position: NDArray[np.integer]) -> list[str]:

@@ -4,6 +4,7 @@ A character may be split over several tokens (an emoji, a CJK character in byte-
 whole text stands at the first of them, its *leader*, the others are empty, and activations move to the leader.
 """
 
+import pickle
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -20,13 +21,26 @@ BYTE_OF = {chr(byte): byte for byte in PRINTABLE} | {chr(256 + n): byte for n, b
 
 
 class TokenText:
-    """Decodes tokens in context: sentencepiece tokenizers drop a leading space that this keeps."""
+    """Decodes tokens in context: sentencepiece tokenizers drop a leading space that this keeps.
+
+    Another process that is given one has what was decoded before, and unpacks the tokenizer, which takes long, when it must.
+    """
 
     def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
+        self._kept = tokenizer
         self._anchor = tokenizer("a", add_special_tokens=False)["input_ids"][-1:]
         self._anchor_text = self._decode(self._anchor)
         self._single: dict[int, str] = {}
+
+    @property
+    def _tokenizer(self) -> Any:
+        if isinstance(self._kept, bytes):
+            self._kept = pickle.loads(self._kept)  # packed below, by another process of the same build
+        return self._kept
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = self._kept if isinstance(self._kept, bytes) else pickle.dumps(self._kept)
+        return {**self.__dict__, "_kept": kept}
 
     def show(self, ids: Sequence[int]) -> tuple[list[str], NDArray[np.int64]]:
         """The strings of a context's tokens, and `leader[position]`: where each position's text stands."""
