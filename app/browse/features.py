@@ -82,7 +82,8 @@ def made_page(request: Request, store: FeatureStore, owner: str | None, beside: 
 async def group_page(request: Request) -> Response:
     await staff(request)
     key = ("group", wants_fragment(request), request.scope["path"], request.scope["query_string"])
-    (body,) = remembered(current_store(request), key, lambda: (made_group(request),))
+    store = current_store(request)
+    (body,) = remembered(store, key, lambda: (made_group(request, store),))
     return html(body)
 
 
@@ -90,9 +91,8 @@ def html(body: bytes) -> Response:
     return Response(body, headers={"Vary": "HX-Request"}, media_type="text/html")
 
 
-def made_group(request: Request) -> bytes:
+def made_group(request: Request, store: FeatureStore) -> bytes:
     """`from` and `seed` in the address: the first context of the top ones to show, and which random ones."""
-    store = current_store(request)
     group = request.path_params["group"]
     dictionary = find_dictionary(store, request.path_params["name"])
     feature = find_scale(store, dictionary, request.path_params["index"])
@@ -136,7 +136,7 @@ def markdown_page(request: Request, name: str, index: str) -> Response:
 
 
 def wants_numbers(request: Request) -> bool:
-    given = request.query_params.get("numbers", "")
+    given = request.query_params.get("numbers", "") if request.scope["query_string"] else ""
     if given not in NUMBERS:
         raise Unprocessable(f"“numbers” in the address is yes, or is left out, not “{given[:40]}”.")
     return given == "yes"
