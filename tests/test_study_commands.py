@@ -94,6 +94,17 @@ def test_an_archive_travels_to_another_store(rated: Path, tmp_path: Path) -> Non
     assert "There is a study “tiny” already" in refused("study", "import", archive, "--data", other)
 
 
+def test_the_round_of_guesses_comes_between_close_and_reveal(data_folder: Path, tmp_path: Path) -> None:
+    study_file = tmp_path / "GUESSED.toml"
+    study_file.write_text(STUDY + "\n[guess]\npages = 5\n")
+    ok("study", "new", study_file, "--data", data_folder)
+    assert "is not closed" in refused("study", "guess", "tiny", "--data", data_folder)
+    assert "`dartboard study guess tiny` opens" in ok("study", "close", "tiny", "--data", data_folder)
+    assert "Raters of “tiny” may guess" in ok("study", "guess", "tiny", "--data", data_folder)
+    assert ok("study", "list", "--data", data_folder).startswith("tiny: guessing;")
+    ok("study", "reveal", "tiny", "--data", data_folder)
+
+
 def test_mistakes(rated: Path, tmp_path: Path) -> None:
     assert "Name a study, or an archive" in refused("study", "verify", "--data", rated)
     assert "There is no study “tony”; there are tiny." in refused("study", "verify", "tony", "--data", rated)

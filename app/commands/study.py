@@ -1,4 +1,4 @@
-"""`dartboard study …`: check, new, list, invite, close, reveal, verify, export, import."""
+"""`dartboard study …`: check, new, list, invite, close, guess, reveal, verify, export, import."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,8 +68,17 @@ def invite(
 @app.command(epilog="Example: dartboard study close demo")
 def close(name: Name, data: Data = None) -> None:
     """Stop taking ratings, for good."""
-    study_store(settings_for(data=data)).close(name, actor="cli")
-    typer.echo(f"Closed “{name}”; `dartboard study reveal {name}` opens its key.")
+    study = study_store(settings_for(data=data)).close(name, actor="cli")
+    asked = study.protocol.get("guess", {}).get("pages")
+    guesses = f"`dartboard study guess {name}` opens the round of guesses, and then " if asked else ""
+    typer.echo(f"Closed “{name}”; {guesses}`dartboard study reveal {name}` opens its key.")
+
+
+@app.command(epilog="Example: dartboard study guess demo")
+def guess(name: Name, data: Data = None) -> None:
+    """Open the round of guesses of a closed study: raters who come back say which arm fresh pages are of."""
+    study_store(settings_for(data=data)).open_guessing(name, actor="cli")
+    typer.echo(f"Raters of “{name}” may guess, by their links; `dartboard study reveal {name}` ends that.")
 
 
 @app.command(epilog="Example: dartboard study reveal demo")
