@@ -14,12 +14,15 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from json import JSONDecodeError
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
 from filelock import FileLock, Timeout
 from rich.console import Console
+from safetensors import SafetensorError
 
 from app.errors import Conflict, UserError
 from pipeline.config import AnyDictionary, SiteConfig
@@ -70,7 +73,7 @@ def build(
 def at_work(plan: Plan, data: Path, workers: Workers, keep_work: bool, console: Console) -> Iterator[Run]:
     """The work folder, DATA/build, locked, and workers; the folder is removed at the end unless it is to be kept.
 
-    Raises UserError where memory or the disk is full, Conflict where a build is at work there.
+    Raises UserError where memory or the disk is full or a file in the folder is damaged, Conflict where a build is at work there.
     """
     folder = data / "build"
     try:
@@ -90,6 +93,13 @@ def at_work(plan: Plan, data: Path, workers: Workers, keep_work: bool, console: 
         raise UserError(
             "The build ran out of memory; lower m, `sample`, context_length or --workers: run again, it goes on from here."
         ) from error
+    except (
+        UnpicklingError,
+        JSONDecodeError,
+        SafetensorError,
+        EOFError,
+    ) as error:  # users' own files are read with care
+        raise UserError(f"A file in {folder} is damaged ({error}); delete the folder, and run again.") from error
     except OSError as error:
         if error.errno is None:
             raise

@@ -105,7 +105,10 @@ def convert(
         from pipeline import formats
         from pipeline.export import Export
     dictionary = formats.read(source, scale=scale)
-    made = Export(folder.parent, format_.value, dtype.value).write(dictionary, folder.name)
+    try:
+        made = Export(folder.parent, format_.value, dtype.value).write(dictionary, folder.name)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written ({error.strerror}); choose another folder.") from error
     typer.echo(f"{made}: {dictionary.m:,} features of width {dictionary.encoder.shape[1]}, {dictionary.rule}")
 
 
@@ -177,12 +180,12 @@ def score(
         found = run(dictionary, reading, Path(folder), engine, stages)
     typer.echo("\n".join(_lines(dataclasses.asdict(found))))
     if out is not None:
-        _write_json(out, dataclasses.asdict(found))
+        _write(out, json.dumps(dataclasses.asdict(found), indent=1) + "\n", "choose another file with --json")
     if card:
         from pipeline.card import Card
 
         path = source / "README.md"
-        path.write_text(Card(dictionary, reading, found, _command(source, reading)).markdown(), "utf-8")
+        _write(path, Card(dictionary, reading, found, _command(source, reading)).markdown(), "leave --card out")
         console.print(f"Wrote {path}.", highlight=False)
 
 
@@ -232,11 +235,11 @@ def _shown(value: float | None) -> str:
     return "—" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
 
 
-def _write_json(path: Path, value: dict[str, Any]) -> None:
+def _write(path: Path, text: str, advice: str) -> None:
     try:
-        path.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
+        path.write_text(text, "utf-8")
     except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}); choose another file with --json.") from error
+        raise UserError(f"{path} cannot be written ({error.strerror}); {advice}.") from error
 
 
 def _command(source: Path, reading: Any) -> str:

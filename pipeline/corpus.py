@@ -126,15 +126,21 @@ def draw_contexts(
 
 
 def load_contexts(folder: Path) -> Contexts:
-    facts = json.loads((folder / "contexts.json").read_text("utf-8"))
-    return Contexts(
-        tokens=np.load(folder / "tokens.npy", mmap_mode="r"),
-        document=np.load(folder / "document.npy"),
-        held_out=np.load(folder / "held_out.npy"),
-        titles=dict(enumerate(facts["titles"])),
-        windows=facts["windows"],
-        folder=folder,
-    )
+    """What `save` wrote. Raises UserError where it is damaged or not there."""
+    try:
+        facts = json.loads((folder / "contexts.json").read_text("utf-8"))
+        return Contexts(
+            tokens=np.load(folder / "tokens.npy", mmap_mode="r"),
+            document=np.load(folder / "document.npy"),
+            held_out=np.load(folder / "held_out.npy"),
+            titles=dict(enumerate(facts["titles"])),
+            windows=facts["windows"],
+            folder=folder,
+        )
+    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{folder} does not hold whole contexts ({error}); delete {folder.parent}, and make it again."
+        ) from error
 
 
 def prefix_of(tokenizer: Any) -> list[int]:

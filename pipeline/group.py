@@ -27,7 +27,7 @@ from pipeline.finish import FITS, DictionaryFolder, Finishing, Judged, finish
 from pipeline.gguf import plain_model
 from pipeline.hashing import derive, fingerprint
 from pipeline.hits import Keep
-from pipeline.kept import Kept, Manifest, shard_path, write_shard
+from pipeline.kept import Kept, Manifest, kept_contexts, shard_path, write_shard
 from pipeline.make import Ground, check_size, make, make_trained, read_file, trained_together
 from pipeline.model import check_layer, check_length, load_tokenizer, model_width, special_tokens
 from pipeline.passes import Parts, piece, run_pass
@@ -83,9 +83,7 @@ class Group:
     def contexts(self) -> Contexts:
         """The primary text's contexts, drawn now unless they were before, or came with kept activations."""
         if self.first.activations is not None:
-            folder = Path(self.first.activations)
-            Manifest.load(folder).check(self.manifest, folder)
-            return load_contexts(folder / "contexts")
+            return kept_contexts(Path(self.first.activations), self.manifest, model_width(self.model))
         return self._drawn(self.first, self.folder / "contexts", hold_out=True)
 
     @cached_property
@@ -125,7 +123,7 @@ class Group:
         return Manifest(
             model=plan.model_key(first.model),
             layers=self.layers,
-            corpus=plan.corpus_hashes[first.corpus],
+            corpus=plan.corpus_key(first.corpus),
             contexts=first.contexts,
             context_length=first.context_length,
             versions=plan.versions,

@@ -5,18 +5,22 @@ in the model's precision) and `kept.json` (model, layers, corpus, hashes, versio
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
 from app.errors import UserError
-from pipeline.corpus import Contexts
-from pipeline.files import read_tensors, write_json, write_tensors
+from pipeline.corpus import Contexts, load_contexts
+from pipeline.files import read_shapes, read_tensors, write_json, write_tensors
 from pipeline.hashing import fingerprint
 from pipeline.sample import Layout, Mask, Rows
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,7 @@ class Manifest:
 
     model: str  # hash of its files and control options
     layers: tuple[int, ...]
-    corpus: str  # hash
+    corpus: str  # hash of its files and how they are read
     contexts: int
     context_length: int
     versions: dict[str, str]
@@ -47,7 +51,7 @@ class Manifest:
             )
         for what, mine, theirs in (
             ("another model (or another precision or control of it)", self.model, wanted.model),
-            ("another corpus", self.corpus, wanted.corpus),
+            ("another corpus (or another reading of it)", self.corpus, wanted.corpus),
         ):
             if mine != theirs:
                 raise UserError(f"{folder} keeps activations of {what}; name the one that they were made with.")
@@ -97,22 +101,55 @@ class Kept:
         return rows.x[torch.from_numpy(~self.contexts.held_out[rows.context])]
 
 
+def kept_contexts(folder: Path, wanted: Manifest, d: int) -> Contexts:
+    """The text of activations that an earlier build kept; their shards are looked through, by their headers.
+
+    Raises UserError where they are not what is wanted, of width d, or not whole.
+    """
+    Manifest.load(folder).check(wanted, folder)
+    contexts = load_contexts(folder / "contexts")
+    layout = Layout(contexts.count)
+    for shard in range(layout.count):
+        span = layout.span(shard)
+        shape = (int(span.stop - span.start) * contexts.length, d)
+        found = _whole(shard_path(folder, shard), read_shapes)
+        for name in map(_name, wanted.layers):
+            if found.get(name) != shape:
+                raise UserError(
+                    f"{shard_path(folder, shard)}: {name} {_described(found.get(name))}, but {list(shape)} is what this site "
+                    "needs; keep these activations again."
+                )
+    return contexts
+
+
 def shard_path(folder: Path, shard: int) -> Path:
     return folder / f"shard-{shard:06d}.safetensors"
 
 
 def write_shard(folder: Path, shard: int, activations: dict[int, Tensor]) -> None:
-    write_tensors(shard_path(folder, shard), {f"layer-{layer}": x for layer, x in activations.items()})
+    write_tensors(shard_path(folder, shard), {_name(layer): x for layer, x in activations.items()})
 
 
 def read_shard(folder: Path, shard: int) -> dict[int, Tensor]:
     """`activations[context · position, d]` by layer. Raises UserError where the file is damaged or not there."""
-    path = shard_path(folder, shard)
+    found = _whole(shard_path(folder, shard), read_tensors)
+    return {int(name.removeprefix("layer-")): tensor for name, tensor in found.items()}
+
+
+def _name(layer: int) -> str:
+    return f"layer-{layer}"
+
+
+def _whole(path: Path, read: Callable[[Path], dict[str, T]]) -> dict[str, T]:
     if not path.is_file():
         raise UserError(
             f"{path} is not there; keep these activations again, and on a cluster in a folder that all its nodes share."
         )
     try:
-        return {int(name.removeprefix("layer-")): tensor for name, tensor in read_tensors(path).items()}
+        return read(path)
     except SafetensorError as error:
         raise UserError(f"{path} is not whole ({error}); delete it, and keep these activations again.") from error
+
+
+def _described(shape: tuple[int, ...] | None) -> str:
+    return "is absent" if shape is None else f"has shape {list(shape)}"

@@ -35,6 +35,11 @@ class Plan:
         model = self.config.model(name).model_dump(mode="json", exclude={"name", "source", "revision"})
         return fingerprint(model, self.model_hashes[name])
 
+    def corpus_key(self, name: str) -> str:
+        """What a corpus's documents depend on."""
+        corpus = self.config.corpus(name).model_dump(mode="json", exclude={"name", "source"})
+        return fingerprint(corpus, self.corpus_hashes[name])
+
     def group_key(self, sites: Sequence[SiteConfig]) -> str:
         """What the contexts and activations of sites that are read together depend on."""
         first = sites[0]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from app.errors import DartboardError, UserError
 from pipeline.dictionaries import Dictionary
-from pipeline.files import whole
+from pipeline.files import write_state
 from pipeline.hashing import derive, fingerprint
 from pipeline.train import geometry, schedule, sums
 from pipeline.train.families import FAMILIES
@@ -199,8 +199,7 @@ class Run:
             "sums": self.sums,
             "curve": self.curve,
         }
-        with whole(self.trainee.checkpoint) as temporary:
-            torch.save(state, temporary)
+        write_state(self.trainee.checkpoint, state)
 
     def resume(self) -> None:
         """Go on from the checkpoint, if there is one. Raises UserError where it is of another run or is damaged."""

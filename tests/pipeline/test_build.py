@@ -229,6 +229,23 @@ def test_a_build_that_goes_on_tells_the_seconds_of_all_its_runs(module_build_fil
     assert seconds(tmp_path).keys() >= first.keys()
 
 
+def test_what_an_interrupted_build_has_left_is_damaged(module_build_file: Path, tmp_path: Path) -> None:
+    """As a disk does it that loses what it had: one sentence, and without that folder all is well."""
+    plain = write(tmp_path / "PLAIN.toml", module_build_file, NO_TRAINING)
+    build_here(plain, tmp_path / "data", keep_work=True)
+    whole = digest(tmp_path / "data")
+    (tmp_path / "data" / "features.sqlite").unlink()
+    for pattern in ("plan.json", "*/statistics-*.json", "*/pass-*/0000001.done", "*/pass-*/0000001.signs.hits"):
+        (path,) = (tmp_path / "data" / "build").glob(pattern)
+        before = path.read_bytes()
+        path.write_bytes(before[:50])
+        with pytest.raises(UserError, match=r"A file in .*build is damaged \(.+\); delete the folder, and run again"):
+            build_here(plain, tmp_path / "data")
+        path.write_bytes(before)
+    build_here(plain, tmp_path / "data")
+    assert digest(tmp_path / "data") == whole
+
+
 def test_kept_activations_stand_in_for_the_model(module_build_file: Path, tmp_path: Path) -> None:
     keeping = write(
         tmp_path / "K.toml", module_build_file, NO_TRAINING, ("layer = 1", "layer = 1\nkeep_activations = true")
@@ -244,6 +261,9 @@ def test_kept_activations_stand_in_for_the_model(module_build_file: Path, tmp_pa
     other = write(tmp_path / "O.toml", using, ("layer = 1", "layer = 2"))
     with pytest.raises(UserError, match="keeps layers 1, but the build asks for layer 2"):
         build_here(other, tmp_path / "third")
+    lines = write(tmp_path / "L.toml", using, ('documents = "wikitext"', 'documents = "line"'))
+    with pytest.raises(UserError, match="another corpus \\(or another reading of it\\)"):
+        build_here(lines, tmp_path / "fourth")
 
 
 def test_sites_read_in_one_pass_are_as_if_read_alone(module_build_file: Path, tmp_path: Path) -> None:

@@ -211,6 +211,13 @@ def test_the_card_holds_what_was_measured(trained: SimpleNamespace, tiny_model: 
         assert line.count("|") in (0, 3, 5), line  # tables are tables
 
 
+def test_convert_where_nothing_can_be_written(tmp_path: Path, trained: SimpleNamespace) -> None:
+    (tmp_path / "file").touch()
+    found = run("convert", trained.sae, tmp_path / "file" / "sae")
+    assert found.exit_code == 2
+    assert "cannot be written (Not a directory); choose another folder." in " ".join(found.output.split())
+
+
 @pytest.mark.parametrize("option", [("--address", "auto"), ("--gpus-per-worker", "0.5")])
 def test_options_of_a_cluster_without_one_are_refused(option: tuple[str, str], tmp_path: Path) -> None:
     found = run("build", tmp_path / "BUILD.toml", *option)

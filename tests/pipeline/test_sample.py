@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 from app.errors import UserError
 from pipeline.config import CorpusConfig, ModelConfig, SiteConfig
 from pipeline.corpus import Contexts, draw_contexts, load_contexts
-from pipeline.kept import Kept, Manifest, shard_path, write_shard
+from pipeline.kept import Kept, Manifest, kept_contexts, read_shard, shard_path, write_shard
 from pipeline.passes import piece
 from pipeline.sample import Layout, Mask, Sample, sample_shards
 from pipeline.streaming import FromDisk, FromModel, read
@@ -100,6 +100,44 @@ def test_damaged_or_missing_kept_activations_are_refused_by_name(kept: Kept, con
     path.unlink()
     with pytest.raises(UserError, match="is not there"):
         read(FromDisk(kept.folder), piece(contexts, 1))
+
+
+def test_kept_activations_are_looked_through_before_they_are_used(kept: Kept, contexts: Contexts) -> None:
+    """By the headers of all shards, so that none turns out to be of no use in the middle of a pass."""
+    wanted = Manifest("model", (1,), "corpus", 150, LENGTH, {})
+    wanted.save(kept.folder)
+    contexts.save(kept.folder / "contexts")
+    found = kept_contexts(kept.folder, wanted, 32)
+    assert np.array_equal(found.tokens, contexts.tokens)
+    whole = read_shard(kept.folder, 1)
+    for damaged, sentence in (
+        (
+            {1: whole[1][:-LENGTH]},
+            r"shard-000001.*: layer-1 has shape \[1008, 32\], but \[1024, 32\] is what this site needs",
+        ),
+        ({1: whole[1][:, :8]}, r"layer-1 has shape \[1024, 8\], but \[1024, 32\]"),
+        ({1: whole[1].flatten()}, r"layer-1 has shape \[32768\]"),
+        ({2: whole[1]}, "layer-1 is absent"),
+    ):
+        write_shard(kept.folder, 1, damaged)
+        with pytest.raises(UserError, match=sentence):
+            kept_contexts(kept.folder, wanted, 32)
+    shard_path(kept.folder, 1).unlink()
+    with pytest.raises(UserError, match="is not there"):
+        kept_contexts(kept.folder, wanted, 32)
+
+
+def test_contexts_that_were_cut_short(contexts: Contexts, tmp_path: Path) -> None:
+    for name in ("tokens.npy", "document.npy", "contexts.json"):
+        path = tmp_path / "c" / name
+        before = path.read_bytes()
+        path.write_bytes(before[:50])
+        with pytest.raises(
+            UserError, match=r"c does not hold whole contexts \(.+\); delete .*, and make it again"
+        ) as caught:
+            load_contexts(tmp_path / "c")
+        assert "\n" not in str(caught.value)
+        path.write_bytes(before)
 
 
 def test_activations_of_something_else_are_refused(tmp_path: Path) -> None:
