@@ -1,6 +1,7 @@
 """From the first consent to the last guess, on SQLite and on PostgreSQL: stages, practice, dwell, repeats, the end."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -331,6 +332,21 @@ class TestGuesses:
 
 
 class TestWithdrawal:
+    def test_nothing_of_it_stays_in_the_files(self, tmp_path: Path, clock: SetClock) -> None:
+        store = open_store(f"sqlite:///{tmp_path}/study.sqlite", clock)
+        store.freeze(frozen_study(pages=1, pairs=0), "ada")
+        rater = joined(store, "Erika Mustermann")
+        answer(store, rater)
+
+        def kept() -> list[bool]:
+            stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+            return [word in stored for word in (b"Erika Mustermann", b'"score"', rater.pseudonym.encode())]
+
+        assert kept() == [True, True, True]
+        store.withdraw(rater, "rater")
+        assert kept() == [False, False, True]
+        store.dispose()
+
     def test_content_goes_places_are_free_and_the_chain_holds(self, store: StudyStore, clock: SetClock) -> None:
         study = store.freeze(frozen_study(pages=2, pairs=1, raters_per_item=1), "ada")
         leaving, staying = joined(store, "leaving"), joined(store, "staying")

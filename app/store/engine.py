@@ -91,6 +91,19 @@ def writing(engine: Engine) -> Iterator[Connection]:
         ) from error
 
 
+def erase_for_good(engine: Engine) -> None:
+    """After something was erased: leave nothing of it in SQLite's log, which keeps old pages until it is written over.
+
+    Where others read for longer, until they have done: nobody is kept waiting. PostgreSQL's vacuum does the like by itself.
+    """
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            driver.execute("PRAGMA busy_timeout=100")
+            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            driver.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+
+
 def _cannot_be_stored(error: DataError) -> UserError:
     """PostgreSQL alone says so: of NUL in a text, which SQLite takes, and of numbers that are too large."""
     return UserError(f"The study store can't hold what was sent ({_reason(error)}); take it out and send it again.")
@@ -144,7 +157,8 @@ def _create(url: URL) -> Engine:
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # the driver would otherwise begin transactions of its own
-    for pragma in (f"busy_timeout={BUSY_SECONDS * 1000}", "synchronous=FULL", "foreign_keys=ON"):
+    pragmas = (f"busy_timeout={BUSY_SECONDS * 1000}", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
+    for pragma in pragmas:  # the last: what is erased is overwritten
         connection.execute(f"PRAGMA {pragma}")
     _use_wal(connection)
 

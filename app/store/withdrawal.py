@@ -3,6 +3,7 @@
 from sqlalchemy import delete, select, update
 
 from app.store import study_schema as t
+from app.store.engine import erase_for_good
 from app.store.records import Rater
 from app.store.rules import FrozenRules
 
@@ -47,3 +48,4 @@ class Withdrawal(FrozenRules):
                 .values(revoked_at=now)
             )
             self._audit(connection, actor, "withdraw", rater.study_id, rater=rater.id)
+        erase_for_good(self.engine)
