@@ -34,6 +34,9 @@ def worker(name: str) -> Platform:
     return Platform(name, "study", f"session of {name}")
 
 
+UNFILLED = "{{%PROLIFIC_PID%}}"
+
+
 class TestOpenLinks:
     def test_each_browser_is_a_rater_of_its_own_up_to_the_cap(self, store: StudyStore) -> None:
         token = store.make_link("small", "open", 2, 30, "ada")
@@ -136,7 +139,14 @@ class TestCrowdLinks:
         assert session.rater is None, "one browser at a time"
 
     @pytest.mark.parametrize(
-        "ids", [None, Platform("", "s", "x"), Platform("p" * 101, "s", "x"), Platform("p\n", "s", "x")]
+        "ids",
+        [
+            None,
+            Platform("", "s", "x"),
+            Platform("p" * 101, "s", "x"),
+            Platform("p\n", "s", "x"),
+            Platform(UNFILLED, "s", "x"),
+        ],
     )
     def test_without_ids_nobody_comes_in(self, store: StudyStore, ids: Platform | None) -> None:
         token = store.make_link("small", "crowd", 9, 30, "ada")

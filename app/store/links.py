@@ -266,4 +266,5 @@ class Links(Access, FrozenRules):
 
 
 def _is_id(text: str) -> bool:
-    return 0 < len(text) <= LONGEST_ID and text.isprintable() and text == text.strip()
+    """Printable, and not a platform's placeholder that nobody filled in: all who came with it would be one."""
+    return 0 < len(text) <= LONGEST_ID and text.isprintable() and text == text.strip() and "{{" not in text
