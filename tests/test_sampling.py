@@ -32,7 +32,7 @@ def test_deciles_are_ordered_parts_of_equal_size(values: list[float]) -> None:
 def test_a_draw_repeats_nothing_and_every_stretch_is_spread_evenly(values: list[float], data: st.DataObject) -> None:
     pool = candidates(values)
     count = data.draw(st.integers(0, len(pool)))
-    drawn = draw(pool, count, seed=3)
+    drawn = draw("d", pool, count, seed=3)
     assert len({one.candidate.feature for one in drawn}) == len(drawn) == count
     room = min(len(part) for part in deciles(pool))
     for end in range(min(count, room * DECILES) + 1):
@@ -46,33 +46,33 @@ def test_a_draw_follows_from_the_seed_and_not_from_the_order_of_asking(values: l
     mixed = pool.copy()
     chance.shuffle(mixed)
     count = len(pool) // 2
-    assert draw(pool, count, seed=1) == draw(mixed, count, seed=1)
+    assert draw("d", pool, count, seed=1) == draw("d", mixed, count, seed=1)
 
 
 def test_another_seed_draws_others() -> None:
     pool = candidates([n / 1000 for n in range(1, 1000)])
-    one, two = ({d.candidate.feature for d in draw(pool, 100, seed)} for seed in (1, 2))
+    one, two = ({d.candidate.feature for d in draw("d", pool, 100, seed)} for seed in (1, 2))
     assert len(one & two) < 30
 
 
 def test_a_longer_draw_begins_like_a_shorter_one_so_that_tasks_share_nothing() -> None:
     pool = candidates([n / 1000 for n in range(1, 1000)])
-    assert draw(pool, 200, 1)[:50] == draw(pool, 50, 1)
+    assert draw("d", pool, 200, 1)[:50] == draw("d", pool, 50, 1)
 
 
 def test_every_candidate_is_as_likely_as_any() -> None:
     """10 of 40 candidates, 2,000 seeds: each is drawn about 500 times (SD 19)."""
     pool = candidates([n / 40 for n in range(1, 41)])
-    times = Counter(one.candidate.feature for seed in range(2000) for one in draw(pool, 10, seed))
+    times = Counter(one.candidate.feature for seed in range(2000) for one in draw("d", pool, 10, seed))
     assert min(times[n] for n in range(40)) > 500 - 5 * 20
     assert max(times.values()) < 500 + 5 * 20
 
 
 def test_asking_for_more_than_there_is() -> None:
     with pytest.raises(UserError, match="needs 4 features of d, but only 3 can fill a page"):
-        draw(candidates([0.1, 0.2, 0.3]), 4, 0)
-    with pytest.raises(UserError, match="only 0 can fill a page"):
-        draw([], 1, 0)
+        draw("d", candidates([0.1, 0.2, 0.3]), 4, 0)
+    with pytest.raises(UserError, match="1 features of d, but only 0 can fill a page"):
+        draw("d", [], 1, 0)
 
 
 @given(st.integers(0, 60), st.integers(1, 4))

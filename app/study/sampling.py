@@ -33,15 +33,14 @@ def deciles(candidates: Iterable[Candidate], parts: int = DECILES) -> list[list[
     return [ranked[start:end] for start, end in pairwise(bounds)]
 
 
-def draw(candidates: Sequence[Candidate], count: int, seed: int, parts: int = DECILES) -> list[Drawn]:
-    """Draw `count` features of one dictionary, without replacement.
+def draw(name: str, candidates: Sequence[Candidate], count: int, seed: int, parts: int = DECILES) -> list[Drawn]:
+    """Draw `count` features of the dictionary `name`, without replacement.
 
     They come decile after decile in a seeded order, so that every stretch of the result is spread over the deciles as
     evenly as its length allows, and so are the tasks that take stretches of it. Raises UserError where there are too
     few candidates.
     """
     if count > len(candidates):
-        name = candidates[0].dictionary if candidates else "a dictionary"
         raise UserError(
             f"The study needs {count} features of {name}, but only {len(candidates)} can fill a page; ask for "
             "fewer, or build from more text."
@@ -65,7 +64,7 @@ def draw_evenly(
     """Draw `count` features from several dictionaries in turn; the first give one more where it does not divide."""
     names = list(candidates)
     share = {name: count // len(names) + (place < count % len(names)) for place, name in enumerate(names)}
-    queues = {name: draw(candidates[name], share[name], seed, parts) for name in names if share[name]}
+    queues = {name: draw(name, candidates[name], share[name], seed, parts) for name in names if share[name]}
     return [queue[lap] for lap in range(max(share.values())) for queue in queues.values() if lap < len(queue)]
 
 
