@@ -268,6 +268,7 @@ class TestGuesses:
         store.freeze(frozen_study(pages=1, pairs=0, guess=3, raters_per_item=1), "ada")
         raters = [joined(store, label) for label in ("one", "two")]
         store.close("small", "ada")
+        assert store.any_open(), "nobody should browse before the guesses"
         with pytest.raises(Conflict, match="after all fresh pages"):
             store.choices(raters[0])
         store.open_guessing("small", "ada")

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, and_, exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.errors import Conflict, NotFound, UserError
@@ -80,7 +80,9 @@ class Studies(StoreBase):
     def any_open(self) -> bool:
         """Whether somebody may still rate: what the other pages show would unblind them."""
         with self._reading() as connection:
-            rated = exists().where(t.study.c.state.in_(("open", "paused", "guessing")))
+            fresh = exists().where(t.item.c.study_id == t.study.c.id, t.item.c.purpose == "guess")
+            ahead = and_(t.study.c.state == "closed", fresh)  # its round of guesses is still to come
+            rated = exists().where(or_(t.study.c.state.in_(("open", "paused", "guessing")), ahead))
             return bool(connection.execute(select(rated)).scalar_one())
 
     def pause(self, name: str, actor: str) -> Study:
