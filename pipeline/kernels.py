@@ -15,7 +15,7 @@ from pipeline.compiled import compiled
 LANES = 128
 DEPTH = 8
 BAND = LANES * DEPTH
-GROUP = 16  # lanes looked at together
+FLAGS = 8  # of lanes, looked at together: bytes of a word
 SUMS = 32  # of products, kept side by side, so that the processor adds many at once
 AT_ONCE = 4  # rows summed together, so that it need not wait for each
 SIGN = np.int32(0x7FFFFFFF)
@@ -44,7 +44,7 @@ def select_half(pre: NDArray[np.uint16], k: int, index: NDArray[np.int32], value
     m = pre.shape[1]
     row = np.full(-(-m // BAND) * BAND, -(2**15), np.int16)
     maxima, largest = np.empty(len(row) // DEPTH, np.int16), np.empty(LANES, np.int16)
-    _, _, found, keys, reached = _room(m)
+    _, _, found, keys = _room(m)
     for r in range(len(pre)):
         if not _half_keys(pre[r], row):
             return False
@@ -52,7 +52,7 @@ def select_half(pre: NDArray[np.uint16], k: int, index: NDArray[np.int32], value
         if k <= LANES:
             for lane in range(LANES):
                 keys[lane] = largest[lane]
-            count = _collect(row, maxima, np.int16(_kth(keys, LANES, k)), found, reached)
+            count = _collect(row, maxima, np.int16(_kth(keys, LANES, k)), found, keys)
         else:
             count = _all(found, m)
         for i in range(count):
@@ -93,20 +93,19 @@ def _half_keys(bits: NDArray[np.uint16], row: NDArray[np.int16]) -> bool:
 
 @compiled
 def _room(m: int) -> Any:
-    """Working memory of a row: lane maxima by band and over all, candidates, their values as ordered integers, and lanes."""
+    """Working memory of a row: lane maxima by band and over all, candidates, and their values as ordered integers."""
     bands = -(-m // BAND)
     return (
         np.empty(bands * LANES, np.float32),
         np.empty(LANES, np.float32),
         np.empty(bands * BAND, np.int32),
         np.empty(bands * BAND, np.int32),
-        np.empty(GROUP, np.int32),
     )
 
 
 @compiled
 def _row(row: NDArray[np.float32], k: int, index: NDArray[np.int32], value: NDArray[np.float32], room: Any) -> bool:
-    maxima, largest, found, keys, reached = room
+    maxima, largest, found, keys = room
     if not _lane_maxima(row, maxima, largest):
         return False
     count = 0
@@ -114,7 +113,7 @@ def _row(row: NDArray[np.float32], k: int, index: NDArray[np.int32], value: NDAr
         for lane in range(LANES):
             keys[lane] = _key(largest[lane])
         bound = _value(_kth(keys, LANES, k))
-        count = _collect(row, maxima, bound, found, reached)
+        count = _collect(row, maxima, bound, found, keys)
     else:
         count = _all(found, len(row))
     for i in range(count):
@@ -156,33 +155,33 @@ def _lane_maxima(row: NDArray[Any], maxima: NDArray[Any], largest: NDArray[Any])
 
 @compiled
 def _collect(
-    row: NDArray[Any],
-    maxima: NDArray[Any],
-    bound: Any,
-    found: NDArray[np.int32],
-    reached: NDArray[np.int32],
+    row: NDArray[Any], maxima: NDArray[Any], bound: Any, found: NDArray[np.int32], room: NDArray[np.int32]
 ) -> int:
-    """Fill `found` with the places of values that reach the bound; how many they are. `reached[GROUP]` is room to work in.
+    """Fill `found` with the places of values that reach the bound; how many they are. `room` is as long, to work in.
 
     What is written is written always and counted where it holds: a branch that can't be foreseen costs more.
     """
-    count = 0
-    for first in range(0, len(maxima), GROUP):
-        some = np.int32(0)
-        for lane in range(first, first + GROUP):
-            some += np.int32(maxima[lane] >= bound)
-        if not some:
-            continue
-        lanes = 0
-        for lane in range(first, first + GROUP):
+    flags, reached = room[: len(maxima) // 4].view(np.uint8), room[len(maxima) :]
+    for lane in range(len(maxima)):
+        flags[lane] = maxima[lane] >= bound
+    words = flags.view(np.uint64)
+    some = 0
+    for word in range(len(words)):
+        found[some] = word
+        some += int(words[word] != 0)
+    lanes = 0
+    for i in range(some):
+        first = found[i] * FLAGS
+        for lane in range(first, first + FLAGS):
             reached[lanes] = lane
-            lanes += int(maxima[lane] >= bound)
-        for i in range(lanes):
-            place = reached[i] // LANES * BAND + reached[i] % LANES
-            for _ in range(DEPTH):
-                found[count] = place
-                count += int(row[place] >= bound)
-                place += LANES
+            lanes += int(flags[lane])
+    count = 0
+    for i in range(lanes):
+        place = reached[i] // LANES * BAND + reached[i] % LANES
+        for _ in range(DEPTH):
+            found[count] = place
+            count += int(row[place] >= bound)
+            place += LANES
     return count
 
 
@@ -258,13 +257,13 @@ def choose(
     m = hints.shape[1]
     k = index.shape[1]
     row = np.full(-(-m // BAND) * BAND, -np.inf, np.float32)
-    maxima, largest, found, keys, reached = _room(m)
+    maxima, largest, found, keys = _room(m)
     sums, totals = np.empty((AT_ONCE, SUMS)), np.empty(AT_ONCE)
     for r in range(len(hints)):
         _read(hints[r], bias, absolute, row)
         if not _lane_maxima(row, maxima, largest):
             return False
-        count = _shortlist(row, m, k, slack[r], rounding, maxima, largest, found, keys, reached)
+        count = _shortlist(row, m, k, slack[r], rounding, maxima, largest, found, keys)
         if count < k:
             return False
         if not _recompute(x[r], exact, bias, found, count, row, sums, totals):
@@ -307,7 +306,6 @@ def _shortlist(
     largest: NDArray[np.float32],
     found: NDArray[np.int32],
     keys: NDArray[np.int32],
-    reached: NDArray[np.int32],
 ) -> int:
     """Fill `found` with the places that may be among the k largest; how many they are. Fewer than k where bounds overflow."""
     count = 0
@@ -315,7 +313,7 @@ def _shortlist(
         for lane in range(LANES):
             keys[lane] = _key(largest[lane])
         least = _reach(_value(_kth(keys, LANES, k)), slack, rounding)
-        count = _collect(row, maxima, least, found, reached)
+        count = _collect(row, maxima, least, found, keys)
     else:
         count = _all(found, m)
     if count < k:
