@@ -28,7 +28,7 @@ from app.errors import Conflict, UserError
 from pipeline.config import AnyDictionary, SiteConfig
 from pipeline.devices import cores
 from pipeline.engines import Engine
-from pipeline.engines.local import Local
+from pipeline.engines.local import SHARED, Local
 from pipeline.export import Export, export
 from pipeline.files import write_json
 from pipeline.group import Group, Run, groups
@@ -81,7 +81,9 @@ def at_work(plan: Plan, data: Path, workers: Workers, keep_work: bool, console: 
         lock = FileLock(folder / "lock", timeout=0)
         with lock, Stages(console, folder / "seconds.json", plan.key) as stages, ExitStack() as stack:
             _note_changes(plan, folder, console)
-            engine, tables = _engines(workers, stack)
+            for left in folder.glob(f"{SHARED}*"):  # by a build that was killed
+                shutil.rmtree(left, ignore_errors=True)
+            engine, tables = _engines(workers, stack, folder)
             yield Run(plan, data, engine, tables, stages, workers.device)
         if not keep_work:
             shutil.rmtree(folder)
@@ -108,14 +110,14 @@ def at_work(plan: Plan, data: Path, workers: Workers, keep_work: bool, console: 
         ) from error
 
 
-def _engines(workers: Workers, stack: ExitStack) -> tuple[Engine, Local]:
+def _engines(workers: Workers, stack: ExitStack, folder: Path) -> tuple[Engine, Local]:
     if workers.engine == "local":
-        local = stack.enter_context(Local(workers.count or cores()))
+        local = stack.enter_context(Local(workers.count or cores(), folder))
         return local, local
     from pipeline.engines.ray import RayEngine
 
     cluster = stack.enter_context(RayEngine(workers.address, workers.count, workers.gpus))
-    return cluster, stack.enter_context(Local(cores()))
+    return cluster, stack.enter_context(Local(cores(), folder))
 
 
 def _out_of_memory(error: Exception) -> bool:

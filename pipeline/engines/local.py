@@ -1,9 +1,11 @@
 """Worker processes of one computer."""
 
+import contextlib
 import functools
 import multiprocessing
 import os
 import pickle
+import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -21,13 +23,16 @@ from pipeline.engines import Piece, Progress, Result, Shared, T, listen, silent
 
 LISTEN_SECONDS = 0.1
 SHARED_KEPT = 4  # values that a worker holds at a time
+SHARED = "dartboard-"  # how the folder of values to share begins
 
 
 class Local:
     """Processes that are started when first needed and live until the block ends; with one worker, this process."""
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, place: Path | None = None) -> None:
+        """`place`: the folder where values to share are left while it lives; the system's own for such, if not given."""
         self.workers = workers
+        self._place = place
         self._pool: ProcessPoolExecutor | None = None
         self._told: SimpleQueue[int] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -47,7 +52,7 @@ class Local:
         if self.workers == 1:
             return _Here(value)
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="dartboard-")
+            self._folder = tempfile.TemporaryDirectory(prefix=SHARED, dir=self._place)
         path = Path(self._folder.name) / f"{self._values}.pickle"
         self._values += 1
         with path.open("wb") as file:
@@ -63,7 +68,8 @@ class Local:
             return
         pool, told = self._start()
         try:
-            waiting: dict[Future[Result], Piece] = {pool.submit(work, piece): piece for piece in pieces}
+            with _interrupts_held():  # this is where processes are started
+                waiting: dict[Future[Result], Piece] = {pool.submit(work, piece): piece for piece in pieces}
             while waiting:
                 done, _ = wait(waiting, LISTEN_SECONDS, FIRST_COMPLETED)
                 while not told.empty():
@@ -121,7 +127,19 @@ def _here(
         listen(before)
 
 
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C, which a terminal sends to all processes, comes after this block; to one that is started in it, when it asks."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker(told: "SimpleQueue[int]") -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # it leaves without a word: the caller has one
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     torch.set_num_threads(1)
     listen(told.put)
     parent = multiprocessing.parent_process()

@@ -37,6 +37,7 @@ def start(build_file: Path, data: Path, *options: str) -> "subprocess.Popen[str]
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -149,6 +150,29 @@ def test_killed_and_run_again_it_gives_the_same_store(
     assert code == 0, errors
     assert digest(tmp_path) == digest(uninterrupted)
     assert {path.name for path in tmp_path.iterdir()} == {"features.sqlite", "weights"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_stopped_with_two_workers_it_leaves_nothing_but_its_folder(
+    how: signal.Signals, uninterrupted: Path, module_build_file: Path, tmp_path: Path
+) -> None:
+    """Ctrl-C, as a terminal sends it to all processes, brings no traceback; a resumed build clears up after a killed one."""
+    process = start(module_build_file, tmp_path, "--workers", "2", "--keep-work")
+    while not list(tmp_path.glob(MOMENTS["hits"])):
+        assert process.poll() is None, "the build ended before hits"
+        time.sleep(0.0005)
+    (os.killpg if how == signal.SIGINT else os.kill)(process.pid, how)
+    _, errors = process.communicate()
+    assert process.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
+    assert "Traceback" not in errors
+    left = list((tmp_path / "build").glob("dartboard-*"))
+    assert bool(left) == (how == signal.SIGKILL)
+    assert {path.name for path in tmp_path.iterdir()} == {"build"}
+    code, errors = build(module_build_file, tmp_path, "--workers", "2", "--keep-work")
+    assert code == 0, errors
+    assert digest(tmp_path) == digest(uninterrupted)
+    assert not list((tmp_path / "build").glob("dartboard-*"))
 
 
 @pytest.mark.slow

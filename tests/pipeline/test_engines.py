@@ -299,9 +299,9 @@ def test_activations_kept_by_any_engine_stand_in_for_the_model_with_any(
     assert len(set(digests.values())) == 1, digests
 
 
-def test_a_build_asks_for_the_engine_that_it_was_told(cluster: Any) -> None:
+def test_a_build_asks_for_the_engine_that_it_was_told(cluster: Any, tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
-        engine, tables = pipeline.build._engines(Workers(3, "ray", cluster.address), stack)
+        engine, tables = pipeline.build._engines(Workers(3, "ray", cluster.address), stack, tmp_path)
         assert isinstance(engine, RayEngine)
         assert engine.workers == 3
         assert isinstance(tables, Local)
