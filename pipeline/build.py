@@ -25,10 +25,11 @@ from rich.console import Console
 from safetensors import SafetensorError
 
 from app.errors import Conflict, UserError
-from pipeline.config import AnyDictionary, SiteConfig
+from pipeline.config import SiteConfig
 from pipeline.devices import cores
 from pipeline.engines import Engine
 from pipeline.engines.local import SHARED, Local
+from pipeline.entries import AnyDictionary
 from pipeline.export import Export, export
 from pipeline.files import write_json
 from pipeline.group import Group, Run, groups

@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.config import AnyDictionary, FileConfig, SiteConfig
+from pipeline.config import SiteConfig
 from pipeline.dictionaries import Dictionary
+from pipeline.entries import AnyDictionary, FileConfig
 from pipeline.formats import write_saelens, write_sparsify
 from pipeline.formats.saelens import Dtype
 from pipeline.formats.sources import read_json

@@ -16,12 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.config import AnyDictionary, DictionaryConfig, FileConfig, MadeConfig, SiteConfig, TrainedConfig
+from pipeline.config import SiteConfig
 from pipeline.corpus import Contexts, draw_contexts, load_contexts
 from pipeline.dictionaries import Dictionary
 from pipeline.drift import Drifting, drift
 from pipeline.engines import Engine, Shared
 from pipeline.engines.local import Local
+from pipeline.entries import AnyDictionary, DictionaryConfig, FileConfig, MadeConfig, TrainedConfig
 from pipeline.files import write_json
 from pipeline.finish import FITS, DictionaryFolder, Finishing, Judged, finish
 from pipeline.gguf import plain_model

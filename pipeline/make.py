@@ -10,10 +10,11 @@ from torch import Tensor
 
 from app.errors import UserError
 from pipeline import formats
-from pipeline.config import DictionaryConfig, FileConfig, MadeConfig, ModelConfig, SiteConfig, TrainedConfig
+from pipeline.config import ModelConfig, SiteConfig
 from pipeline.dictionaries import Dictionary
 from pipeline.dictionaries.directions import check_natural_size, directions, encoder_of, starting_rows, tied_rows
 from pipeline.dictionaries.threshold import batch_topk_threshold
+from pipeline.entries import DictionaryConfig, FileConfig, MadeConfig, TrainedConfig
 from pipeline.files import write_json
 from pipeline.hashing import derive
 from pipeline.kept import Kept

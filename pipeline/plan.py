@@ -7,7 +7,8 @@ from pathlib import Path
 
 from app import __version__
 from app.errors import UserError
-from pipeline.config import Build, DictionaryConfig, FileConfig, SiteConfig, TrainedConfig, load_build
+from pipeline.config import Build, SiteConfig, load_build
+from pipeline.entries import DictionaryConfig, FileConfig, TrainedConfig
 from pipeline.hashing import fingerprint
 from pipeline.sources import corpus_hash, model_hash, weights_hash
 

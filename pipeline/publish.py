@@ -23,12 +23,13 @@ from app.errors import UserError
 from app.store import feature_schema as t
 from app.store.digest import rows_digest
 from pipeline.blocks import blocks
-from pipeline.config import NATURAL_SIZE, AnyDictionary, ModelConfig, PagesConfig, SiteConfig
+from pipeline.config import ModelConfig, PagesConfig, SiteConfig
 from pipeline.corpus import Contexts
 from pipeline.dictionaries import Dictionary
 from pipeline.dictionaries.decoders import Fidelity
 from pipeline.engines import Piece, Result, Shared
 from pipeline.engines.local import Local
+from pipeline.entries import NATURAL_SIZE, AnyDictionary
 from pipeline.hashing import derive, mix
 from pipeline.hits import Keep
 from pipeline.publish_search import (

@@ -7,7 +7,8 @@ import importlib.util
 from pathlib import Path
 
 from app.errors import NotFound, UserError
-from pipeline.config import CorpusConfig, FileConfig, ModelConfig
+from pipeline.config import CorpusConfig, ModelConfig
+from pipeline.entries import FileConfig
 from pipeline.hashing import fingerprint, hash_files
 
 SUFFIXES = {

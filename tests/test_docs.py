@@ -14,7 +14,8 @@ import pytest
 import app
 from app.settings import Settings
 from docs import commands
-from pipeline import config
+from pipeline import config, entries
+from pipeline.sections import Section
 from tests.serving import ROOT
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -90,9 +91,8 @@ def test_every_key_of_a_build_file_is_documented() -> None:
     """As a cell of a table, in backticks."""
     cells = re.findall(r"^\| ([^|]+) \|", (ROOT / "docs" / "build-file.md").read_text("utf-8"), re.MULTILINE)
     documented = {"seed", *(key for cell in cells for key in re.findall(r"`(\w+)`", cell))}
-    sections = [
-        value for value in vars(config).values() if isinstance(value, type) and issubclass(value, config.Section)
-    ]
+    models = {**vars(config), **vars(entries)}
+    sections = [value for value in models.values() if isinstance(value, type) and issubclass(value, Section)]
     assert documented == {
         key for section in sections if section is not config.Build for key in section.model_fields
     } | {"seed"}

@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 
 from pipeline.bench.shapes import DEMO, TEXT
 from pipeline.blocks import WIDTH
-from pipeline.config import CorpusConfig, ModelConfig, PagesConfig, RandomSignConfig, SiteConfig, load_build
+from pipeline.config import CorpusConfig, ModelConfig, PagesConfig, SiteConfig, load_build
 from pipeline.corpus import Contexts, draw_contexts, load_contexts
 from pipeline.dictionaries import Codes, Dictionary
 from pipeline.dictionaries.decoders import Fidelity
 from pipeline.engines.local import Local
+from pipeline.entries import RandomSignConfig
 from pipeline.hashing import derive, mix
 from pipeline.hits import Accumulator, Keep, Summary
 from pipeline.model import load_tokenizer

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from app.errors import UserError
 from pipeline.arithmetic import one_thread
-from pipeline.config import NATURAL_SIZE, MadeConfig
 from pipeline.dictionaries.clusters import k_means
 from pipeline.dictionaries.covariance import Axes, unit, whitening_axes
 from pipeline.dictionaries.independent import independent_components
+from pipeline.entries import NATURAL_SIZE, MadeConfig
 from pipeline.hashing import derive, mix
 
 Which = Literal["embedding", "unembedding"]

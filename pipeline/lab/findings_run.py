@@ -11,7 +11,8 @@ from rich.console import Console
 
 from pipeline.build import Workers
 from pipeline.build import build as build_store
-from pipeline.config import Build, TrainedConfig
+from pipeline.config import Build
+from pipeline.entries import TrainedConfig
 from pipeline.plan import Plan, make_plan
 from pipeline.progress import Stages
 from pipeline.published import finished

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from app.errors import UserError
-from pipeline.config import FileConfig, load_build
+from pipeline.config import load_build
+from pipeline.entries import FileConfig
 
 
 @pytest.mark.parametrize(

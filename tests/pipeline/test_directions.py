@@ -11,13 +11,13 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from app.errors import UserError
-from pipeline.config import AnyDictionary
 from pipeline.dictionaries import Dictionary, clusters, independent
 from pipeline.dictionaries import directions as kinds
 from pipeline.dictionaries.clusters import k_means
 from pipeline.dictionaries.covariance import Axes, unit
 from pipeline.dictionaries.directions import directions, encoder_of, random_sign, starting_rows, tied_rows
 from pipeline.dictionaries.threshold import batch_topk_threshold
+from pipeline.entries import AnyDictionary
 
 D = 24
 ALL = (

@@ -16,11 +16,12 @@ from app.store.matching import match_query, plain
 from app.store.packing import GROUPS
 from app.store.postings import unpack_postings
 from pipeline.blocks import WIDTH
-from pipeline.config import ModelConfig, PagesConfig, RandomSignConfig, SiteConfig
+from pipeline.config import ModelConfig, PagesConfig, SiteConfig
 from pipeline.corpus import Contexts
 from pipeline.dictionaries import Codes, Dictionary
 from pipeline.dictionaries.decoders import Fidelity
 from pipeline.engines.local import Local
+from pipeline.entries import RandomSignConfig
 from pipeline.hits import Accumulator, Keep, Summary, merge
 from pipeline.publish import PublishedDictionary, PublishedSite, PublishedText, publish
 from pipeline.published import hit_bytes
