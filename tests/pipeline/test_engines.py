@@ -24,7 +24,9 @@ from pipeline.engines.buffers import pack, unpack
 from pipeline.engines.local import Local
 from pipeline.engines.ray import RayEngine
 from pipeline.engines.tree import Gathers, gathered
+from pipeline.passes import Parts
 from pipeline.plan import make_plan
+from pipeline.sample import Layout
 from pipeline.streaming import FromModel
 from tests.pipeline import pieces
 from tests.pipeline.clusters import ray_cluster
@@ -265,6 +267,37 @@ def test_any_engine_builds_the_same_store(
     assert len(set(digests.values())) == 1, digests
     assert indexes[0]["context_feature"]
     assert indexes[0] == indexes[1] == indexes[2]
+
+
+@pytest.mark.slow
+def test_a_build_stopped_on_a_cluster_goes_on_with_any_engine(
+    ray_engine: RayEngine, build_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopping(RayEngine):
+        def gather(self, work: Any, merge: Any, items: Any, progress: Any = silent) -> Iterator[tuple[Any, Any]]:
+            yield next(found := super().gather(work, merge, items, progress))
+            found.close()
+            raise KeyboardInterrupt
+
+    made, _, rest = build_file.read_text("utf-8").partition('[[dictionary]]\nname = "sae"')
+    build_file.write_text(made + rest[rest.index("[pages]") :], "utf-8")
+    plan, console = make_plan(build_file, "test"), Console(file=io.StringIO())
+
+    def built(name: str, engine: Engine) -> str:
+        monkeypatch.setattr(pipeline.build, "_engines", lambda *_: (engine, Local(1)))
+        build(plan, tmp_path / name, Workers(1), False, console)
+        store = FeatureStore(tmp_path / name / "features.sqlite")
+        try:
+            return store.digest()
+        finally:
+            store.close()
+
+    ray_engine._dismiss(ray_engine._hands)  # they have all the room there is
+    with Stopping("auto", 2) as stopping, pytest.raises(KeyboardInterrupt):
+        built("stopped", stopping)
+    (part,) = (tmp_path / "stopped" / "build").glob("tiny-*/pass-*/*.done")
+    assert Parts(part.parent, Layout(200)).left()
+    assert built("stopped", Local(1)) == built("whole", Local(1))
 
 
 @pytest.mark.slow
