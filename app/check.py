@@ -32,7 +32,17 @@ def check(protocol: Protocol, features: FeatureStore, progress: power.Progress) 
     yield from _sizes(drawing)
     yield from _imbalance(protocol, drawing.items)
     yield from _careless(protocol)
+    yield f"Declared: {declared(protocol)}"
     yield from _power(protocol, progress)
+
+
+def declared(protocol: Protocol) -> str:
+    """What the study is to find out, in words."""
+    if not (found := protocol.estimand):
+        return (
+            "nothing, so the results will have no headline; [estimand] in the study file says what is to be found out"
+        )
+    return f"whether {found.random} keeps {found.retention:.0%} of what {found.trained} gains over null pages"
 
 
 def simulations(protocol: Protocol) -> int:
@@ -171,7 +181,7 @@ def _power(protocol: Protocol, progress: power.Progress) -> Iterator[str]:
         )
     if tasks.intruder:
         number = tasks.intruder.features
-        yield f"  intruders, {number} features an arm, {3 * tasks.intruder.trials} trials each (feature SD .3):"
+        yield f"  intruders, {number} feature{'s' * (number > 1)} an arm, {3 * tasks.intruder.trials} trials each (feature SD .3):"
         for gap in (0.1, 0.2):
             design_ = power.Intruders(number, gap, 3 * tasks.intruder.trials)
             reached = power.intruders(design_, seed=protocol.seed, progress=progress) if number > 1 else 0.0

@@ -269,6 +269,7 @@ def test_a_draft_is_checked_as_it_is_saved_and_frozen_once_it_is_sound(web: Web)
     assert f'href="{address}"' in admin.get("/admin").text
     starter = unescape(admin.get(address).text)
     assert "The design is sound" in starter
+    assert "whether random keeps 80% of what trained gains over null pages" in starter
     assert "30 pages" in starter
     draft = web.study.draft("next")
     wrong = draft.text.replace("features = 10", 'features = "ten"\nfeature = 3')

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from app.check import check, simulations
+from app.check import check, declared, simulations
 from app.errors import UserError
 from app.freeze import prepare
 from app.store.features import FeatureStore
@@ -78,6 +78,12 @@ def test_it_says_what_the_design_can_find_out(report: str, told: list[int]) -> N
     assert re.search(r"pairs, 12 of each contrast .*\n.*±0.2: 0.00; 80% needs 22\d\n.*\n.*70:30 .* needs 54", report)
     assert re.search(r"a gap of 0.2: 0\.\d\d", report)
     assert sum(told) == simulations(Protocol.model_validate(DESIGN)) == 6000
+
+
+def test_it_says_what_is_declared(report: str) -> None:
+    assert "Declared: whether untrained keeps 70% of what trained gains over null pages" in report
+    undeclared = Protocol.model_validate({key: value for key, value in DESIGN.items() if key != "estimand"})
+    assert declared(undeclared).startswith("nothing, so the results will have no headline")
 
 
 def test_it_says_how_surely_the_careless_are_found(report: str) -> None:

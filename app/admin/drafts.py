@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from app.admin.confirm import ConfirmPage, check_confirmed
 from app.admin.studies import Admin
-from app.check import check
+from app.check import check, declared
 from app.errors import Conflict, Unprocessable
 from app.freeze import freeze
 from app.render import render
@@ -42,6 +42,10 @@ control = "null"
 
 [tasks.page]
 features = 10                          # pages an arm
+
+[estimand]                             # what is to be found out, said before the first rating
+trained = "trained"
+random = "random"
 """
 # What is asked, by its task or, where it is none of the study's main items, its purpose: one of it, and many.
 KINDS = {
@@ -191,5 +195,6 @@ def _facts(protocol: Protocol) -> tuple[tuple[str, str], ...]:
         ),
         ("Ratings", f"{rated * protocol.raters_per_item}: {protocol.raters_per_item} for each of {rated} items"),
         ("Arms", ", ".join(arm.name for arm in protocol.arms)),
+        ("Declared", declared(protocol)),
         ("Repeats", f"{protocol.repeats.share:.0%} of a rater's questions, {protocol.repeats.distance} apart or more"),
     )
