@@ -95,7 +95,7 @@ def draw_contexts(
     if found < site.contexts:
         raise UserError(
             f"site {site.name!r} asks for {site.contexts} contexts of {site.context_length} tokens, but corpus {corpus.name!r} "
-            f"has {found}; lower `contexts` or `context_length`, or bring more text."
+            f"has {found}; lower `contexts` or `context_length` (of a second text, `second_contexts`), or bring more text."
         )
     document = np.concatenate(documents)
     order = np.argsort(mix(derive(seed, "contexts", corpus.name), document, np.concatenate(starts)), kind="stable")
