@@ -1,3 +1,5 @@
+import pickle
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
@@ -38,3 +40,14 @@ def test_a_token_alone_is_its_text_or_its_bytes(tiny_tokenizer: PreTrainedTokeni
     named = " ".join(token.strip("<>") for token in tokens if token.startswith("<"))
     assert bytes.fromhex(named).decode("utf-8").strip() == "🎯"
     assert shown.token(10**6) == ""
+
+
+def test_another_process_shows_the_same(tiny_tokenizer: PreTrainedTokenizerFast) -> None:
+    text = TokenText(tiny_tokenizer)
+    known, new = (tiny_tokenizer(words)["input_ids"] for words in ("a known 鱻", "what is new: 🦔鱻"))
+    text.show(known)
+    other: TokenText = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(text))))
+    for ids in (known, new):
+        (strings, leaders), (here, at) = other.show(ids), text.show(ids)
+        assert strings == here
+        assert leaders.tolist() == at.tolist()
