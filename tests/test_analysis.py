@@ -126,6 +126,14 @@ def test_a_study_has_every_figure_and_the_same_ones_again() -> None:
     assert analysed(study(30)) == found
 
 
+def test_the_only_dictionary_of_an_arm_has_the_arms_share() -> None:
+    """Pages are missing, so that strata are unequal, and the share is not the mean of the pages'."""
+    found = analysed(having(lambda row: row["arm"] != "random" or row["feature"] is None or row["feature"] % 3 > 0))
+    shares = {arm.name: arm.interpretable.value for arm in found.arms}
+    only = {one.arm: one.interpretable.value for one in found.dictionaries if one.arm != "trained"}
+    assert only == {name: shares[name] for name in ("random", "points")}
+
+
 def test_ten_raters_speak_for_raters_at_large() -> None:
     found = analysed(study(12, 10))
     assert (found.scope, found.raters_counted) == ("population", 10)

@@ -131,7 +131,7 @@ def dictionaries(analysis: Analysis) -> Section | None:
         tables.append(
             Table(
                 "dictionaries",
-                "Solo pages by dictionary",
+                "Solo pages by dictionary; where an arm has several, each of their pages weighs the same",
                 (
                     Column("arm", "Arm"),
                     Column("dictionary", "Dictionary"),

@@ -76,7 +76,12 @@ class Grid:
         return y
 
     def only(self, chosen: NDArray[np.bool_]) -> "Grid":
-        """The grid of some of its features: one stratum, since a part of the arm has no shares that were declared."""
+        """The grid of some of its features: one stratum, since a part of the arm has no shares that were declared.
+
+        Of all of them: the grid itself.
+        """
+        if chosen.all():
+            return self
         units = tuple(unit for unit, kept in zip(self.units, chosen, strict=True) if kept)
         count = int(chosen.sum())
         return Grid(self.arm, self.score[chosen], np.zeros(count, np.int64), np.ones(min(count, 1)), units)
