@@ -173,10 +173,21 @@ def _windows(batch: Sequence[Document], tokenizer: Any, length: int) -> list[NDA
     """For each document its windows, `[windows, length]`."""
     prefix = prefix_of(tokenizer)
     step = length - len(prefix)
-    encoded = tokenizer([document.text for document in batch], add_special_tokens=False, verbose=False)["input_ids"]
     windows = []
-    for ids in encoded:
+    for ids in _token_ids([document.text for document in batch], tokenizer):
         count = len(ids) // step
         body = np.array(ids[: count * step], np.uint32).reshape(count, step)
         windows.append(np.hstack([np.full((count, len(prefix)), prefix, np.uint32), body]) if prefix else body)
     return windows
+
+
+def _token_ids(texts: Sequence[str], tokenizer: Any) -> Iterator[Sequence[int]]:
+    """The tokens of each text, without special ones; of a fast tokenizer without the offsets, which take a fifth of the time."""
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    if fast is None:
+        yield from tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+    else:
+        fast.no_truncation()
+        fast.no_padding()
+        for encoding in fast.encode_batch_fast(list(texts), add_special_tokens=False):
+            yield encoding.ids

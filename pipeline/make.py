@@ -12,7 +12,14 @@ from app.errors import UserError
 from pipeline import formats
 from pipeline.config import ModelConfig, SiteConfig
 from pipeline.dictionaries import Dictionary
-from pipeline.dictionaries.directions import check_natural_size, directions, encoder_of, starting_rows, tied_rows
+from pipeline.dictionaries.directions import (
+    check_natural_size,
+    directions,
+    encoder_of,
+    reads_sample,
+    starting_rows,
+    tied_rows,
+)
 from pipeline.dictionaries.threshold import batch_topk_threshold
 from pipeline.entries import DictionaryConfig, FileConfig, MadeConfig, TrainedConfig
 from pipeline.files import write_json
@@ -68,7 +75,9 @@ def make(config: MadeConfig, ground: Ground) -> Dictionary:
 
 
 def _draw(config: MadeConfig, ground: Ground) -> Dictionary:
-    mean, x = ground.mean, ground.fitting()
+    mean = ground.mean
+    # Copied out of the sample where it is needed alone: by random directions it is not.
+    x = ground.fitting() if reads_sample(config) else torch.zeros(0, len(mean))
     m, seed = config.size(len(mean)), _seed(config)
     notes: list[str] = []
     rows = directions(config, m, x, mean, seed, lambda which: matrix(ground.model, which), notes.append)

@@ -25,6 +25,12 @@ Encoding = Literal["centred", "raw", "whitened"]
 EMBEDDINGS: tuple[Which, ...] = ("embedding", "unembedding")
 
 
+def reads_sample(config: MadeConfig) -> bool:
+    """Whether anything of the dictionary follows from the sample's activations, beside their mean."""
+    apart = config.kind in ("random-sign", "gaussian", "neurons") or config.kind in EMBEDDINGS
+    return not apart or config.encoding == "whitened" or config.rule == "batch-topk"
+
+
 def directions(
     config: MadeConfig,
     m: int,
@@ -34,7 +40,8 @@ def directions(
     matrix: Callable[[Which], Tensor],
     note: Callable[[str], None] = lambda _: None,
 ) -> Tensor:
-    """Unit rows `[m, d]` of `config.kind`, from fitting activations `x[token, d]` with their `mean[d]`.
+    """Unit rows `[m, d]` of `config.kind`, from fitting activations `x[token, d]` with their `mean[d]`; x may be empty where
+    `reads_sample` says so.
 
     `matrix` gives the model's embedding or unembedding, `[vocabulary, d]`; `note` hears of what should be known of the
     result. Raises UserError where the kind has no m directions here.
